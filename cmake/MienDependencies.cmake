@@ -1,0 +1,23 @@
+# Everything Mien is built with. Debian 12's packages satisfy all of it (script/install-dependencies lists them).
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+
+# Debian ships libtorch's CMake files; a python wheel's libtorch is found through CMAKE_PREFIX_PATH.
+find_package(Torch REQUIRED)
+add_library(mien_torch INTERFACE)
+target_link_libraries(mien_torch INTERFACE ${TORCH_LIBRARIES})
+target_include_directories(mien_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+string(REPLACE " " ";" MIEN_TORCH_CXX_FLAGS "${TORCH_CXX_FLAGS}")
+if(MIEN_TORCH_CXX_FLAGS)
+  target_compile_options(mien_torch INTERFACE ${MIEN_TORCH_CXX_FLAGS})
+endif()
+
+if(MIEN_WITH_VISION)
+  find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+endif()
+if(MIEN_WITH_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(MIEN_WITH_BENCH)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace mien {
+
+/// Writes `values` as a NumPy .npy file (format 1.0, float32, C order). The product of `shape` equals values.size().
+void write_npy(const std::filesystem::path& path, std::span<const float> values, std::span<const int64_t> shape);
+
+}  // namespace mien

@@ -1,0 +1,193 @@
+#include "mien/core/options.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/text.h"
+
+namespace mien {
+namespace {
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+std::string toml_string(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string range_text(const OptionSpec& spec) {
+  if (spec.minimum && spec.maximum) {
+    return fmt::format("{} to {}", format_double(*spec.minimum), format_double(*spec.maximum));
+  }
+  if (spec.minimum) return fmt::format("at least {}", format_double(*spec.minimum));
+  if (spec.maximum) return fmt::format("at most {}", format_double(*spec.maximum));
+  return "";
+}
+
+bool in_range(const OptionSpec& spec, double value) {
+  return !(spec.minimum && value < *spec.minimum) && !(spec.maximum && value > *spec.maximum);
+}
+
+bool is_choice(const OptionSpec& spec, const std::string& value) {
+  return spec.choices.empty() || std::find(spec.choices.begin(), spec.choices.end(), value) != spec.choices.end();
+}
+
+}  // namespace
+
+std::string_view to_text(Origin origin) {
+  switch (origin) {
+    case Origin::default_value: return "default";
+    case Origin::recipe: return "recipe";
+    case Origin::config_file: return "config file";
+    case Origin::command_line: return "command line";
+  }
+  return "";
+}
+
+std::string OptionSet::Entry::text() const {
+  return std::visit(Overloaded{[](const bool* value) { return std::string(*value ? "true" : "false"); },
+                               [](const int64_t* value) { return std::to_string(*value); },
+                               [](const double* value) { return format_double(*value); },
+                               [](const std::string* value) { return *value; },
+                               [](const std::vector<std::string>* value) { return join(*value, ","); }},
+                    field);
+}
+
+std::string OptionSet::Entry::toml() const {
+  return std::visit(Overloaded{[](const std::string* value) { return toml_string(*value); },
+                               [](const std::vector<std::string>* value) {
+                                 std::vector<std::string> quoted;
+                                 for (const std::string& item : *value) quoted.push_back(toml_string(item));
+                                 return "[" + join(quoted, ", ") + "]";
+                               },
+                               [](const double* value) {
+                                 std::string number = format_double(*value);
+                                 if (number.find_first_of(".en") == std::string::npos) number += ".0";
+                                 return number;
+                               },
+                               [this](const auto*) { return text(); }},
+                    field);
+}
+
+std::string OptionSet::Entry::expected() const {
+  std::string kind = std::visit(Overloaded{[](const bool*) { return "true or false"; },
+                                           [](const int64_t*) { return "whole number"; },
+                                           [](const double*) { return "number"; },
+                                           [](const std::string*) { return "text"; },
+                                           [](const std::vector<std::string>*) { return "list"; }},
+                                field);
+  if (!spec.choices.empty()) return "one of: " + join(spec.choices, ", ");
+  const std::string range = range_text(spec);
+  if (!range.empty()) kind += ", " + range;
+  if (!spec.unit.empty()) kind += ", in " + spec.unit;
+  return kind;
+}
+
+void OptionSet::add(Field field, OptionSpec spec) {
+  if (index_.contains(spec.name)) throw std::logic_error("option declared twice: " + spec.name);
+  index_.emplace(spec.name, entries_.size());
+  Entry entry{.group = group_, .spec = std::move(spec), .field = field, .default_text = {}};
+  entry.default_text = entry.text();
+  entries_.push_back(std::move(entry));
+}
+
+void OptionSet::set(std::string_view name, std::string_view text, Origin origin, const std::string& detail) {
+  const auto found = index_.find(name);
+  if (found == index_.end()) {
+    throw_usage(fmt::format("{}: unknown option '{}'", detail, name), suggestion(name, names()));
+  }
+  Entry& entry = entries_[found->second];
+  const auto reject = [&](std::string_view value) {
+    std::string hint;
+    if (!entry.spec.choices.empty()) {
+      if (const auto near = did_you_mean(value, entry.spec.choices)) hint = fmt::format("did you mean '{}'?", *near);
+    }
+    throw_usage(fmt::format("{}: {} is {}, expected {}", detail, entry.spec.name, quote_sample(value), entry.expected()),
+                hint);
+  };
+  std::visit(Overloaded{[&](bool* value) {
+                          if (text == "true") {
+                            *value = true;
+                          } else if (text == "false") {
+                            *value = false;
+                          } else {
+                            reject(text);
+                          }
+                        },
+                        [&](int64_t* value) {
+                          const auto number = parse_int(text);
+                          if (!number || !in_range(entry.spec, static_cast<double>(*number))) reject(text);
+                          *value = *number;
+                        },
+                        [&](double* value) {
+                          const auto number = parse_double(text);
+                          if (!number || !in_range(entry.spec, *number)) reject(text);
+                          *value = *number;
+                        },
+                        [&](std::string* value) {
+                          if (!is_choice(entry.spec, std::string(text))) reject(text);
+                          *value = text;
+                        },
+                        [&](std::vector<std::string>* value) {
+                          std::vector<std::string> items;
+                          if (!text.empty()) {
+                            for (const std::string& item : split(text, ',')) items.emplace_back(trim(item));
+                          }
+                          for (const std::string& item : items) {
+                            if (!is_choice(entry.spec, item)) reject(item);
+                          }
+                          *value = std::move(items);
+                        }},
+             entry.field);
+  entry.origin = origin;
+  entry.origin_detail = detail;
+}
+
+const OptionSet::Entry* OptionSet::find(std::string_view name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+std::vector<std::string> OptionSet::names() const {
+  std::vector<std::string> result;
+  for (const Entry& entry : entries_) result.push_back(entry.spec.name);
+  return result;
+}
+
+std::string OptionSet::to_toml() const {
+  std::string out;
+  std::string last_group;
+  for (const Entry& entry : entries_) {
+    if (entry.group != last_group) {
+      out += fmt::format("{}[{}]\n", out.empty() ? "" : "\n", entry.group);
+      last_group = entry.group;
+    }
+    out += fmt::format("{} = {}", entry.spec.name, entry.toml());
+    if (entry.origin != Origin::default_value) {
+      out += fmt::format("  # {}: {} (default {})", to_text(entry.origin), entry.origin_detail,
+                         entry.default_text.empty() ? "empty" : entry.default_text);
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace mien

@@ -1,0 +1,81 @@
+#include "mien/core/toml.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include "mien/core/error.h"
+#include "mien/core/text.h"
+
+namespace mien {
+namespace {
+
+std::string place(const std::string& file, const toml::source_region& region) {
+  return fmt::format("{}:{}", file, region.begin.line);
+}
+
+std::string scalar_text(const toml::node& node, const std::string& where, std::string_view key) {
+  if (const auto* value = node.as_boolean()) return value->get() ? "true" : "false";
+  if (const auto* value = node.as_integer()) return std::to_string(value->get());
+  if (const auto* value = node.as_floating_point()) return format_double(value->get());
+  if (const auto* value = node.as_string()) return value->get();
+  throw_usage(fmt::format("{}: {} has a value of an unknown kind, expected text, a number, true, false or a list of texts",
+                          where, key));
+}
+
+std::string value_text(const toml::node& node, const std::string& where, std::string_view key) {
+  const auto* list = node.as_array();
+  if (list == nullptr) return scalar_text(node, where, key);
+  std::vector<std::string> items;
+  for (const toml::node& item : *list) items.push_back(scalar_text(item, where, key));
+  return join(items, ",");
+}
+
+}  // namespace
+
+void set_from_toml(OptionSet& options,
+                   std::string_view text,
+                   const std::string& file,
+                   Origin origin,
+                   const std::vector<std::string>& skip_tables) {
+  toml::table root;
+  try {
+    root = toml::parse(text, file);
+  } catch (const toml::parse_error& error) {
+    throw_usage(fmt::format("{}: not valid TOML: {}", place(file, error.source()), error.description()));
+  }
+  std::vector<std::string> groups;
+  for (const auto& entry : options.entries()) {
+    if (std::find(groups.begin(), groups.end(), entry.group) == groups.end()) groups.push_back(entry.group);
+  }
+  const auto skipped = [&](std::string_view name) {
+    return std::find(skip_tables.begin(), skip_tables.end(), name) != skip_tables.end();
+  };
+  const auto set = [&](const toml::key& key, const toml::node& node) {
+    const std::string where = place(file, key.source());
+    options.set(key.str(), value_text(node, where, key.str()), origin, where);
+  };
+  for (const auto& [key, node] : root) {
+    if (skipped(key.str())) continue;
+    const auto* table = node.as_table();
+    if (table == nullptr) {
+      set(key, node);
+      continue;
+    }
+    if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
+      throw_usage(fmt::format("{}: unknown table [{}]", place(file, key.source()), key.str()),
+                  suggestion(key.str(), groups));
+    }
+    for (const auto& [inner_key, inner_node] : *table) {
+      const OptionSet::Entry* entry = options.find(inner_key.str());
+      if (entry != nullptr && entry->group != key.str()) {
+        throw_usage(fmt::format("{}: {} stands in [{}], expected in [{}]", place(file, inner_key.source()),
+                                inner_key.str(), key.str(), entry->group));
+      }
+      set(inner_key, inner_node);
+    }
+  }
+}
+
+}  // namespace mien
