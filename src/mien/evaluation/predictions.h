@@ -25,6 +25,25 @@ struct Predictions {
   }
   /// Class of the largest probability; the lowest index wins a tie.
   int32_t predicted(int64_t i) const;
+  bool is_labelled(int64_t i) const { return labels[static_cast<size_t>(i)] >= 0; }
+  /// Log loss of row i in nats: -ln of the probability of its label. The row's probabilities are first clipped to
+  /// [2^-52, 1 - 2^-52] and divided by their sum, as scikit-learn's log_loss does. Row i must be labelled.
+  double loss(int64_t i) const;
 };
+
+/// Softmax of each row of `scores` ([N, K], K = `classes`) into `probabilities` of the same size; the two may be one.
+/// The row's largest score is subtracted first, so that no finite score overflows.
+void softmax_rows(std::span<const double> scores, int64_t classes, std::span<double> probabilities);
+
+/// Throws Error(bad_data) beginning with `what` unless the arrays' sizes agree, labels are -1..K-1, logits and
+/// probabilities are finite and every row of probabilities is in [0, 1] and sums to 1 within 1e-6.
+void check_predictions(const Predictions& predictions, const std::string& what);
+
+/// Throws Error(bad_data) unless both have the same classes, rows and labels in the same order; the message names the
+/// first row that differs. The names stand for the two in the message.
+void require_same_rows(const Predictions& first,
+                       const Predictions& second,
+                       const std::string& first_name,
+                       const std::string& second_name);
 
 }  // namespace mien::evaluation
