@@ -47,7 +47,19 @@ struct Dataset {
     return !labels.empty();
   }
   /// A copy that holds only `rows`, in that order (ids and distributions follow).
+  /// Throws std::out_of_range if a row is not one of this data set's.
   Dataset subset(std::span<const int64_t> rows) const;
 };
+
+/// "unknown", "Training", "PublicTest" or "PrivateTest", as FER2013 spells them.
+std::string_view to_text(Usage usage);
+
+/// The rows of `first`, then those of `second`; a row of neither loses its usage. Throws Error(bad_data) where image
+/// shapes or class names differ. A part without label distribution (evidence) gets one-hot rows (zeros) if the other
+/// part has one, the uniform distribution where it has no label.
+Dataset concatenate(const Dataset& first, const Dataset& second);
+
+/// Rows of each class, one line a class and one column a usage that occurs, with shares in percent.
+std::string class_table(const Dataset& dataset);
 
 }  // namespace mien::data

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mien/core/log.h"
+#include "mien/core/options.h"
+#include "mien/data/dataset.h"
+
+namespace mien::data {
+
+/// Where faces come from, and what is done to them before anything else.
+struct DataOptions {
+  std::string data;  ///< a csv file, a folder of class folders, "drawn" or "drawn:COUNT"
+  double fraction = 1;
+  std::string ferplus;  ///< path of fer2013new.csv, or empty
+  std::string ferplus_labels = "majority";
+  bool skip_bad_rows = false;
+  bool drop_leaks = false;  ///< not load's business: whoever splits calls data::drop_leaks
+  int64_t image_side = 48;  ///< of folders; a csv says its own
+  int64_t data_seed = 0;    ///< of `fraction` and of drawn faces
+  void bind(OptionSet& options);
+};
+
+/// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the labelled
+/// rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is named, and
+/// Error(bad_data) if it cannot be read.
+Dataset load(const DataOptions& options, Listener& listener);
+
+}  // namespace mien::data
