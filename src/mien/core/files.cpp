@@ -1,14 +1,15 @@
 #include "mien/core/files.h"
 
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
-#include <fmt/format.h>
 
 #include "mien/core/error.h"
 
@@ -24,8 +25,8 @@ class Descriptor {
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   int get() const { return fd_; }
   int release() { return std::exchange(fd_, -1); }
 
@@ -38,28 +39,18 @@ class Descriptor {
   throw_bad_data(fmt::format("cannot read {}: {}", path.string(), std::strerror(error_number)), hint);
 }
 
-Descriptor open_regular(const fs::path& path, struct stat& status) {
+Descriptor open_for_reading(const fs::path& path, struct stat& status) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0 || ::fstat(file.get(), &status) != 0) throw_read_error(path, errno);
   if (S_ISDIR(status.st_mode)) {
     throw_bad_data(fmt::format("cannot read {}: it is a directory, expected a file", path.string()));
   }
-  return Descriptor(file.release());
+  return file;
 }
 
-}  // namespace
-
-std::string read_text(const fs::path& path, uint64_t limit_bytes) {
-  struct stat status {};
-  const Descriptor file = open_regular(path, status);
+std::string read_all(const Descriptor& file, const fs::path& path, size_t expected_bytes, uint64_t limit_bytes) {
   std::string text;
-  if (S_ISREG(status.st_mode)) {
-    if (static_cast<uint64_t>(status.st_size) > limit_bytes) {
-      throw_bad_data(fmt::format("cannot read {}: it has {} bytes, expected at most {}", path.string(), status.st_size,
-                                 limit_bytes));
-    }
-    text.reserve(static_cast<size_t>(status.st_size));
-  }
+  text.reserve(expected_bytes);
   char buffer[1 << 16];
   while (true) {
     const ssize_t count = ::read(file.get(), buffer, sizeof buffer);
@@ -73,35 +64,66 @@ std::string read_text(const fs::path& path, uint64_t limit_bytes) {
   }
 }
 
+[[noreturn]] void throw_write_error(const fs::path& path, int error_number) {
+  const bool full = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
+  throw_failed(fmt::format("cannot write {}: {}", path.string(), std::strerror(error_number)),
+               full ? "free some space and start again; what was saved before is kept"
+                    : "check that the folder exists and may be written");
+}
+
+void write_all(const Descriptor& file, const fs::path& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_write_error(path, errno);
+    bytes.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+}  // namespace
+
+std::string read_text(const fs::path& path, uint64_t limit_bytes) {
+  struct stat status {};
+  const Descriptor file = open_for_reading(path, status);
+  const uint64_t size = S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
+  if (size > limit_bytes) {
+    throw_bad_data(
+        fmt::format("cannot read {}: it has {} bytes, expected at most {}", path.string(), size, limit_bytes));
+  }
+  return read_all(file, path, size, limit_bytes);
+}
+
 void write_atomic(const fs::path& path, std::string_view bytes) {
   write_atomic(path, [&](const auto& sink) { sink(bytes); });
 }
 
 void write_atomic(const fs::path& path,
                   const std::function<void(const std::function<void(std::string_view)>& sink)>& fill) {
-  const auto fail = [&](int error_number) {
-    const bool full = error_number == ENOSPC || error_number == EDQUOT;
-    throw_failed(fmt::format("cannot write {}: {}", path.string(), std::strerror(error_number)),
-                 full ? "free some space and start again; what was saved before is kept"
-                      : "check that the folder exists and may be written");
-  };
   std::error_code ignored;
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
-  const fs::path temporary = fmt::format("{}.{}.partial", path.string(), ::getpid());
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_directory(status)) throw_write_error(path, EISDIR);
+
+  // A device or a pipe (/dev/stdout) is written to, never replaced.
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    const Descriptor device(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (device.get() < 0) throw_write_error(path, errno);
+    fill([&](std::string_view bytes) { write_all(device, path, bytes); });
+    return;
+  }
+
+  // A link stays a link: the file it points to is replaced.
+  fs::path target = fs::exists(status) ? fs::canonical(path, ignored) : path;
+  if (target.empty()) target = path;
+  static std::atomic<uint64_t> count{0};  // two threads may write the same file: the last one wins, whole
+  const fs::path temporary = fmt::format("{}.{}-{}.partial", target.string(), ::getpid(), count++);
   Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (file.get() < 0) fail(errno);
+  if (file.get() < 0) throw_write_error(path, errno);
   try {
-    fill([&](std::string_view bytes) {
-      while (!bytes.empty()) {
-        const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) fail(errno);
-        bytes.remove_prefix(static_cast<size_t>(count));
-      }
-    });
-    if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) fail(errno);
-    if (::close(file.release()) != 0) fail(errno);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail(errno);
+    fill([&](std::string_view bytes) { write_all(file, path, bytes); });
+    if (::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) throw_write_error(path, errno);
+    if (::close(file.release()) != 0) throw_write_error(path, errno);
+    if (::rename(temporary.c_str(), target.c_str()) != 0) throw_write_error(path, errno);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -110,7 +132,11 @@ void write_atomic(const fs::path& path,
 
 MappedFile::MappedFile(const fs::path& path) {
   struct stat status {};
-  const Descriptor file = open_regular(path, status);
+  const Descriptor file = open_for_reading(path, status);
+  if (!S_ISREG(status.st_mode)) {  // a pipe, such as the shell's <(zcat train.csv.gz), has no size and cannot be mapped
+    copy_ = read_all(file, path, 0, uint64_t{1} << 32);
+    return;
+  }
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;
   void* view = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,14 +13,15 @@ namespace mien {
 std::string read_text(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 30);
 
 /// Writes beside `path` and renames over it, after fsync: a killed or full-disk write never leaves half a file under
-/// `path`. Creates missing parent folders. Throws Error(failed) naming the path and the system's reason.
+/// `path`. Creates missing parent folders, follows links, writes straight into devices and pipes. Throws Error(failed)
+/// naming the path and the system's reason.
 void write_atomic(const std::filesystem::path& path, std::string_view bytes);
 
 /// As write_atomic, for content produced in pieces: `fill` calls the given sink as often as it likes.
 void write_atomic(const std::filesystem::path& path,
                   const std::function<void(const std::function<void(std::string_view)>& sink)>& fill);
 
-/// Read-only view of a whole file in memory (mmap), unmapped on destruction.
+/// Read-only view of a whole file in memory (mmap), unmapped on destruction. A pipe's content is copied, up to 4 GiB.
 class MappedFile {
  public:
   /// Throws Error(bad_data) if missing, a directory, or unreadable. An empty file maps to an empty view.
@@ -30,11 +30,12 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  std::string_view text() const { return {data_, size_}; }
+  std::string_view text() const { return data_ != nullptr ? std::string_view(data_, size_) : std::string_view(copy_); }
 
  private:
   const char* data_ = nullptr;
   size_t size_ = 0;
+  std::string copy_;
 };
 
 }  // namespace mien

@@ -12,7 +12,8 @@ class SilentListener final : public Listener {
   void progress(std::string_view, int64_t, int64_t, std::string_view) override {}
 };
 
-std::atomic<bool> g_stop{false};  // lock-free, so a signal handler may set it
+std::atomic<bool> g_stop{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
 
 }  // namespace
 

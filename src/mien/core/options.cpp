@@ -24,7 +24,7 @@ std::string toml_string(const std::string& text) {
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
       out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
     } else {
       out += c;
@@ -46,6 +46,14 @@ bool in_range(const OptionSpec& spec, double value) {
   return !(spec.minimum && value < *spec.minimum) && !(spec.maximum && value > *spec.maximum);
 }
 
+/// One line, so that nothing in it ends a TOML comment early.
+std::string comment_text(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text;
+}
+
 bool is_choice(const OptionSpec& spec, const std::string& value) {
   return spec.choices.empty() || std::find(spec.choices.begin(), spec.choices.end(), value) != spec.choices.end();
 }
@@ -54,10 +62,14 @@ bool is_choice(const OptionSpec& spec, const std::string& value) {
 
 std::string_view to_text(Origin origin) {
   switch (origin) {
-    case Origin::default_value: return "default";
-    case Origin::recipe: return "recipe";
-    case Origin::config_file: return "config file";
-    case Origin::command_line: return "command line";
+    case Origin::default_value:
+      return "default";
+    case Origin::recipe:
+      return "recipe";
+    case Origin::config_file:
+      return "config file";
+    case Origin::command_line:
+      return "command line";
   }
   return "";
 }
@@ -94,7 +106,10 @@ std::string OptionSet::Entry::expected() const {
                                            [](const std::string*) { return "text"; },
                                            [](const std::vector<std::string>*) { return "list"; }},
                                 field);
-  if (!spec.choices.empty()) return "one of: " + join(spec.choices, ", ");
+  if (!spec.choices.empty()) {
+    const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
+    return (is_list ? "a list of: " : "one of: ") + join(spec.choices, ", ");
+  }
   const std::string range = range_text(spec);
   if (!range.empty()) kind += ", " + range;
   if (!spec.unit.empty()) kind += ", in " + spec.unit;
@@ -120,8 +135,8 @@ void OptionSet::set(std::string_view name, std::string_view text, Origin origin,
     if (!entry.spec.choices.empty()) {
       if (const auto near = did_you_mean(value, entry.spec.choices)) hint = fmt::format("did you mean '{}'?", *near);
     }
-    throw_usage(fmt::format("{}: {} is {}, expected {}", detail, entry.spec.name, quote_sample(value), entry.expected()),
-                hint);
+    throw_usage(
+        fmt::format("{}: {} is {}, expected {}", detail, entry.spec.name, quote_sample(value), entry.expected()), hint);
   };
   std::visit(Overloaded{[&](bool* value) {
                           if (text == "true") {
@@ -143,7 +158,7 @@ void OptionSet::set(std::string_view name, std::string_view text, Origin origin,
                           *value = *number;
                         },
                         [&](std::string* value) {
-                          if (!is_choice(entry.spec, std::string(text))) reject(text);
+                          if (!is_choice(entry.spec, std::string(text)) || !is_utf8(text)) reject(text);
                           *value = text;
                         },
                         [&](std::vector<std::string>* value) {
@@ -152,6 +167,7 @@ void OptionSet::set(std::string_view name, std::string_view text, Origin origin,
                             for (const std::string& item : split(text, ',')) items.emplace_back(trim(item));
                           }
                           for (const std::string& item : items) {
+                            if (item.empty() || !is_utf8(item)) reject(text);
                             if (!is_choice(entry.spec, item)) reject(item);
                           }
                           *value = std::move(items);
@@ -173,19 +189,25 @@ std::vector<std::string> OptionSet::names() const {
 }
 
 std::string OptionSet::to_toml() const {
-  std::string out;
-  std::string last_group;
+  std::vector<std::string> groups;  // a TOML table may stand only once, however the options were declared
   for (const Entry& entry : entries_) {
-    if (entry.group != last_group) {
-      out += fmt::format("{}[{}]\n", out.empty() ? "" : "\n", entry.group);
-      last_group = entry.group;
+    if (std::find(groups.begin(), groups.end(), entry.group) == groups.end()) groups.push_back(entry.group);
+  }
+  std::stable_partition(groups.begin(), groups.end(), [](const std::string& group) { return group.empty(); });
+  std::string out;
+  for (const std::string& group : groups) {
+    if (!group.empty()) out += fmt::format("{}[{}]\n", out.empty() ? "" : "\n", group);
+    for (const Entry& entry : entries_) {
+      if (entry.group != group) continue;
+      out += fmt::format("{} = {}", entry.spec.name, entry.toml());
+      if (entry.origin != Origin::default_value) {
+        out += comment_text(fmt::format("  # {}: {} (default {})",
+                                        to_text(entry.origin),
+                                        entry.origin_detail,
+                                        entry.default_text.empty() ? "empty" : entry.default_text));
+      }
+      out += '\n';
     }
-    out += fmt::format("{} = {}", entry.spec.name, entry.toml());
-    if (entry.origin != Origin::default_value) {
-      out += fmt::format("  # {}: {} (default {})", to_text(entry.origin), entry.origin_detail,
-                         entry.default_text.empty() ? "empty" : entry.default_text);
-    }
-    out += '\n';
   }
   return out;
 }

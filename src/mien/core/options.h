@@ -13,13 +13,13 @@ namespace mien {
 /// Everything a person needs to know of one option, declared once, beside the field that holds it. Flags, help,
 /// recipe and config keys, run records and docs/cli.md are all read from it.
 struct OptionSpec {
-  std::string name;                   ///< kebab-case; the flag without its dashes and the key in TOML
-  std::string help;                   ///< one sentence, no full stop
-  std::string unit = {};              ///< "epochs", "minutes"; empty where there is none
-  std::optional<double> minimum = {};  ///< inclusive, for numbers
-  std::optional<double> maximum = {};  ///< inclusive, for numbers
+  std::string name;                       ///< kebab-case; the flag without its dashes and the key in TOML
+  std::string help;                       ///< one sentence, no full stop
+  std::string unit = {};                  ///< "epochs", "minutes"; empty where there is none
+  std::optional<double> minimum = {};     ///< inclusive, for numbers
+  std::optional<double> maximum = {};     ///< inclusive, for numbers
   std::vector<std::string> choices = {};  ///< allowed texts; empty means any
-  std::string source = {};            ///< where the default or the formula comes from
+  std::string source = {};                ///< where the default or the formula comes from
 };
 
 /// Where an option's value came from; later origins overrule earlier ones.
@@ -54,8 +54,9 @@ class OptionSet {
   /// Throws std::logic_error if the name is taken.
   void add(Field field, OptionSpec spec);
 
-  /// Sets one option from text (lists are comma-separated). Throws Error(usage) with a suggestion if the name is
-  /// unknown, and with the accepted range if the value is not of the option's kind. `detail` says where the text stood.
+  /// Sets one option from text (lists are comma-separated, so no item holds a comma). Throws Error(usage) with a
+  /// suggestion if the name is unknown, and with the accepted range if the value is not of the option's kind or not
+  /// UTF-8; the option keeps its value then. `detail` says where the text stood.
   void set(std::string_view name, std::string_view text, Origin origin, const std::string& detail);
 
   const Entry* find(std::string_view name) const;

@@ -1,12 +1,12 @@
 #include "mien/core/parallel.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
 #include <thread>
 #include <vector>
+
+#include <sched.h>
 
 namespace mien {
 namespace {

@@ -47,7 +47,10 @@ class RandomStream {
 
   /// Gamma with the given shape > 0 and scale 1 (Marsaglia and Tsang 2000).
   double gamma(double shape) {
-    if (shape < 1) return gamma(shape + 1) * std::pow(1.0 - uniform(), 1.0 / shape);
+    if (shape < 1) {
+      const double larger = gamma(shape + 1);  // drawn first: the order of operands would be the compiler's choice
+      return larger * std::pow(1.0 - uniform(), 1.0 / shape);
+    }
     const double d = shape - 1.0 / 3.0;
     const double c = 1.0 / std::sqrt(9.0 * d);
     while (true) {

@@ -35,6 +35,7 @@ class SafetensorsFile {
   static SafetensorsFile parse(std::string_view bytes, const std::string& origin);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  /// In the order of their data.
   const std::vector<NamedArray>& arrays() const { return arrays_; }
   const NamedArray* find(std::string_view name) const;
   /// Array `name` as float32 values. Throws Error(bad_data) if it is missing or not F32.
@@ -48,8 +49,9 @@ class SafetensorsFile {
   std::vector<NamedArray> arrays_;
 };
 
-/// Writes arrays (in the given order) and metadata atomically; Python's `safetensors` reads the result. Data starts at
-/// a multiple of 64 bytes; the same input gives the same bytes. Throws Error(failed) when the disk is full.
+/// Writes arrays (wider elements first, otherwise in the given order) and metadata atomically; Python's `safetensors`
+/// reads the result. Data starts at a multiple of 64 bytes; the same input gives the same bytes. Throws Error(failed)
+/// when the disk is full, std::logic_error if an array's bytes do not fill its shape or a name is taken.
 void write_safetensors(const std::filesystem::path& path,
                        std::span<const NamedArray> arrays,
                        const std::map<std::string, std::string>& metadata);

@@ -9,10 +9,11 @@
 
 namespace mien {
 
-/// The candidate nearest to `word` by edit distance, if one is near enough to be a likely typing slip.
+/// The candidate nearest to `word` by edit distance (a swap of neighbours counts as one), if one is near enough to be a
+/// likely typing slip.
 std::optional<std::string> did_you_mean(std::string_view word, std::span<const std::string> candidates);
 
-/// "did you mean 'x'?" or, where nothing is near, "one of: a, b, c".
+/// "did you mean 'x'?" or, where nothing is near, "one of: a, b, c"; empty without candidates.
 std::string suggestion(std::string_view word, std::span<const std::string> candidates);
 
 std::vector<std::string> split(std::string_view text, char separator);
@@ -22,7 +23,7 @@ std::string_view trim(std::string_view text);
 /// 1234567 -> "1,234,567".
 std::string with_commas(int64_t value);
 
-/// 75.3 -> "1 min 15 s"; 0.42 -> "0.42 s"; 7322 -> "2 h 2 min".
+/// 75.3 -> "1 min 15 s"; 0.42 -> "0.42 s"; 7322 -> "2 h 2 min"; "unknown" where not finite.
 std::string format_duration(double seconds);
 
 /// Shortest text that reads back as the same double ("0.1", "1e-05").
@@ -35,7 +36,11 @@ std::optional<int64_t> parse_int(std::string_view text);
 /// Text made safe inside HTML.
 std::string escape_html(std::string_view text);
 
-/// A one-line sample of `text` for error messages: quoted, control characters escaped, cut at `limit` characters.
+/// A one-line sample of `text` for error messages: quoted, control characters and bytes that are not UTF-8
+/// escaped, cut before the character that passes `limit` bytes.
 std::string quote_sample(std::string_view text, size_t limit = 40);
+
+/// Whether all of `text` is well-formed UTF-8, as JSON and TOML demand.
+bool is_utf8(std::string_view text);
 
 }  // namespace mien

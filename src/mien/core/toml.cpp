@@ -20,15 +20,21 @@ std::string scalar_text(const toml::node& node, const std::string& where, std::s
   if (const auto* value = node.as_integer()) return std::to_string(value->get());
   if (const auto* value = node.as_floating_point()) return format_double(value->get());
   if (const auto* value = node.as_string()) return value->get();
-  throw_usage(fmt::format("{}: {} has a value of an unknown kind, expected text, a number, true, false or a list of texts",
-                          where, key));
+  throw_usage(fmt::format(
+      "{}: {} has a value of an unknown kind, expected text, a number, true, false or a list of texts", where, key));
 }
 
 std::string value_text(const toml::node& node, const std::string& where, std::string_view key) {
   const auto* list = node.as_array();
   if (list == nullptr) return scalar_text(node, where, key);
   std::vector<std::string> items;
-  for (const toml::node& item : *list) items.push_back(scalar_text(item, where, key));
+  for (const toml::node& item : *list) {
+    items.push_back(scalar_text(item, where, key));
+    if (items.back().find(',') != std::string::npos) {
+      throw_usage(fmt::format(
+          "{}: {} has the item {}, expected items without a comma", where, key, quote_sample(items.back())));
+    }
+  }
   return join(items, ",");
 }
 
@@ -63,6 +69,10 @@ void set_from_toml(OptionSet& options,
       set(key, node);
       continue;
     }
+    if (const OptionSet::Entry* entry = options.find(key.str())) {
+      throw_usage(
+          fmt::format("{}: {} is a table, expected {}", place(file, key.source()), key.str(), entry->expected()));
+    }
     if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
       throw_usage(fmt::format("{}: unknown table [{}]", place(file, key.source()), key.str()),
                   suggestion(key.str(), groups));
@@ -70,8 +80,11 @@ void set_from_toml(OptionSet& options,
     for (const auto& [inner_key, inner_node] : *table) {
       const OptionSet::Entry* entry = options.find(inner_key.str());
       if (entry != nullptr && entry->group != key.str()) {
-        throw_usage(fmt::format("{}: {} stands in [{}], expected in [{}]", place(file, inner_key.source()),
-                                inner_key.str(), key.str(), entry->group));
+        throw_usage(fmt::format("{}: {} stands in [{}], expected in [{}]",
+                                place(file, inner_key.source()),
+                                inner_key.str(),
+                                key.str(),
+                                entry->group));
       }
       set(inner_key, inner_node);
     }

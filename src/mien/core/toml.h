@@ -1,8 +1,8 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mien/core/options.h"
 
