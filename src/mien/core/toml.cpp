@@ -3,17 +3,13 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/core/toml_values.h"
 
 namespace mien {
 namespace {
-
-std::string place(const std::string& file, const toml::source_region& region) {
-  return fmt::format("{}:{}", file, region.begin.line);
-}
 
 std::string scalar_text(const toml::node& node, const std::string& where, std::string_view key) {
   if (const auto* value = node.as_boolean()) return value->get() ? "true" : "false";
@@ -24,7 +20,21 @@ std::string scalar_text(const toml::node& node, const std::string& where, std::s
       "{}: {} has a value of an unknown kind, expected text, a number, true, false or a list of texts", where, key));
 }
 
-std::string value_text(const toml::node& node, const std::string& where, std::string_view key) {
+}  // namespace
+
+std::string toml_place(const std::string& file, const toml::source_region& region) {
+  return fmt::format("{}:{}", file, region.begin.line);
+}
+
+toml::table parse_toml(std::string_view text, const std::string& file) {
+  try {
+    return toml::parse(text, file);
+  } catch (const toml::parse_error& error) {
+    throw_usage(fmt::format("{}: not valid TOML: {}", toml_place(file, error.source()), error.description()));
+  }
+}
+
+std::string toml_value_text(const toml::node& node, const std::string& where, std::string_view key) {
   const auto* list = node.as_array();
   if (list == nullptr) return scalar_text(node, where, key);
   std::vector<std::string> items;
@@ -38,19 +48,12 @@ std::string value_text(const toml::node& node, const std::string& where, std::st
   return join(items, ",");
 }
 
-}  // namespace
-
 void set_from_toml(OptionSet& options,
                    std::string_view text,
                    const std::string& file,
                    Origin origin,
                    const std::vector<std::string>& skip_tables) {
-  toml::table root;
-  try {
-    root = toml::parse(text, file);
-  } catch (const toml::parse_error& error) {
-    throw_usage(fmt::format("{}: not valid TOML: {}", place(file, error.source()), error.description()));
-  }
+  const toml::table root = parse_toml(text, file);
   std::vector<std::string> groups;
   for (const auto& entry : options.entries()) {
     if (std::find(groups.begin(), groups.end(), entry.group) == groups.end()) groups.push_back(entry.group);
@@ -59,8 +62,8 @@ void set_from_toml(OptionSet& options,
     return std::find(skip_tables.begin(), skip_tables.end(), name) != skip_tables.end();
   };
   const auto set = [&](const toml::key& key, const toml::node& node) {
-    const std::string where = place(file, key.source());
-    options.set(key.str(), value_text(node, where, key.str()), origin, where);
+    const std::string where = toml_place(file, key.source());
+    options.set(key.str(), toml_value_text(node, where, key.str()), origin, where);
   };
   for (const auto& [key, node] : root) {
     if (skipped(key.str())) continue;
@@ -71,17 +74,17 @@ void set_from_toml(OptionSet& options,
     }
     if (const OptionSet::Entry* entry = options.find(key.str())) {
       throw_usage(
-          fmt::format("{}: {} is a table, expected {}", place(file, key.source()), key.str(), entry->expected()));
+          fmt::format("{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
     }
     if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
-      throw_usage(fmt::format("{}: unknown table [{}]", place(file, key.source()), key.str()),
+      throw_usage(fmt::format("{}: unknown table [{}]", toml_place(file, key.source()), key.str()),
                   suggestion(key.str(), groups));
     }
     for (const auto& [inner_key, inner_node] : *table) {
       const OptionSet::Entry* entry = options.find(inner_key.str());
       if (entry != nullptr && entry->group != key.str()) {
         throw_usage(fmt::format("{}: {} stands in [{}], expected in [{}]",
-                                place(file, inner_key.source()),
+                                toml_place(file, inner_key.source()),
                                 inner_key.str(),
                                 key.str(),
                                 entry->group));
