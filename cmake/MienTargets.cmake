@@ -56,18 +56,24 @@ function(mien_add_test folder)
   add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
-# mien_embed(TARGET HEADER_NAMESPACE FILES...): text files as constants inside the program.
-# Generates generated/mien/embedded/NAME.cpp with `std::span<const EmbeddedFile> NAME_files()`.
+# mien_embed(TARGET NAME FILES...): text files as constants inside the program, in the given order.
+# Generates generated/mien/embedded/NAME.cpp with `std::span<const EmbeddedFile> NAME_files()` in namespace mien.
+# A file's text reaches the compiler byte for byte (brackets, semicolons, @ and $ included).
 function(mien_embed target name)
   set(output ${CMAKE_BINARY_DIR}/generated/mien/embedded/${name}.cpp)
-  set(body "#include \"mien/core/embedded.h\"\n#include <array>\nnamespace mien {\nnamespace {\nconstexpr EmbeddedFile kFiles[] = {\n")
+  set(body "#include \"mien/core/embedded.h\"\n\n#include <span>\n\nnamespace mien {\nnamespace {\n")
+  string(APPEND body "constexpr EmbeddedFile kFiles[] = {\n")
   foreach(file ${ARGN})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     file(READ ${file} text)
-    get_filename_component(stem ${file} NAME_WE)
+    get_filename_component(stem ${file} NAME_WLE)
     string(APPEND body "{\"${stem}\", R\"mien_embed(${text})mien_embed\"},\n")
   endforeach()
-  string(APPEND body "};\n}\nstd::span<const EmbeddedFile> ${name}_files() { return kFiles; }\n}\n")
-  file(CONFIGURE OUTPUT ${output} CONTENT "${body}" @ONLY)
+  string(APPEND body "};\n}  // namespace\n\n")
+  string(APPEND body "std::span<const EmbeddedFile> ${name}_files();\n")
+  string(APPEND body "std::span<const EmbeddedFile> ${name}_files() { return kFiles; }\n}  // namespace mien\n")
+  # file(CONFIGURE) would replace @words@ inside the texts.
+  file(WRITE ${output}.new "${body}")
+  file(COPY_FILE ${output}.new ${output} ONLY_IF_DIFFERENT)
   target_sources(${target} PRIVATE ${output})
 endfunction()

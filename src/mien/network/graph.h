@@ -16,10 +16,10 @@ enum class LayerKind {
   batch_norm,       ///< over channels of [N,C,H,W] or features of [N,C]
   relu,
   leaky_relu,       ///< slope `negative_slope` below zero
-  silu,             ///< x * sigmoid(x)
+  silu,             ///< x * sigmoid(x). @source Elfwing, Uchibe, Doya 2018, arXiv 1702.03118
   sigmoid,
   max_pool,
-  avg_pool,
+  avg_pool,         ///< mean over the kernel's pixels inside the image; padding does not count
   global_avg_pool,  ///< mean over height and width; [N,C,H,W] -> [N,C,1,1]
   flatten,          ///< [N,C,H,W] -> [N, C*H*W]
   dropout,          ///< inverted dropout with probability `probability`, identity in evaluation mode
@@ -40,7 +40,8 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
-/// Zeros added at each border. 'same' with an even kernel pads one more at the bottom and right, as Keras does.
+/// Zeros (for max_pool: nothing) added at each border. Padding 'same' gives ceil(size / stride) outputs and, where the
+/// sum is odd, one more at the bottom and right, as Keras does. Pools are padded symmetrically.
 struct Padding {
   int64_t top = 0, left = 0, bottom = 0, right = 0;
   bool is_symmetric() const { return top == bottom && left == right; }
@@ -100,9 +101,10 @@ struct Graph {
   std::vector<ParameterSpec> parameter_specs() const;
 };
 
-/// Reads a network file's text; `file` is its name in messages. Throws Error(usage) as
+/// Reads a network file's text; `file` is its name in messages. Dense layers read flat inputs only: "flatten" stands
+/// before them, after global_avg_pool too. Throws Error(usage) as
 /// "networks/x.toml:7: conv3 has stride 0, expected at least 1" for malformed TOML, unknown layers and keys (with a
-/// suggestion), impossible shapes, a last layer that is not flat.
+/// suggestion), impossible shapes, a last layer that is not flat, and more than 2000 layers or 2^31 parameters.
 Graph parse_graph(std::string_view toml_text, const std::string& file);
 
 /// A built-in network by name ("leaky4") or a network file by path ("my/net.toml"). Throws Error(usage) with a
@@ -122,9 +124,10 @@ std::string summary_table(const Graph& graph);
 /// Report D's table: each layer with its output as "32*48*48".
 std::string shape_table(const Graph& graph);
 
-/// A dense network for the same input and classes whose trainable parameters are within 1.5 % of `graph`'s, with the
-/// given number of hidden layers in dnn3's 1:2:1 proportions; as a network file's text. Throws Error(usage) if no width
-/// comes that near.
+/// A dense network for the same input and classes whose trainable parameters are within 1.5 % of `graph`'s: dnn3's
+/// three hidden layers in 1:2:1 proportions, or, where no width comes that near (small networks), with another middle
+/// one; as a network file's text. Throws Error(usage) if none comes that near.
+/// @source report A, which compares a CNN and a DNN of the same size
 std::string dense_twin_toml(const Graph& graph);
 
 }  // namespace mien::network

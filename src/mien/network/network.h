@@ -18,8 +18,11 @@ namespace mien::network {
 /// Batch statistics and dropout on, or running statistics and dropout off.
 enum class Mode { training, evaluation };
 
+struct Plan;
+
 /// A graph with its parameters: what is trained, evaluated and explained. float32, on one device. Copies share
-/// parameters (like at::Tensor).
+/// parameters (like at::Tensor). Convolutions keep their weights channels-last, so that activations are channels-last
+/// from the first convolution on, whatever the images are.
 class Network {
  public:
   /// Fresh parameters: weights and biases uniform in +-1/sqrt(fan_in), as PyTorch's Conv2d and Linear
@@ -30,27 +33,40 @@ class Network {
   const Graph& graph() const { return graph_; }
 
   /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised). Throws Error(usage) if the shape is not
-  /// the graph's input. Builds an autograd graph where at::GradMode is on.
+  /// the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph where
+  /// at::GradMode is on. In training mode batch norm updates its running statistics and dropout draws from ATen's
+  /// default generator.
   at::Tensor forward(const at::Tensor& images_nchw, Mode mode) const;
 
-  /// Output of every layer in turn, to `visit(index, output)`; stops after layer `last` (-1: all).
+  /// Output of every layer in turn, the input's included, to `visit(index, output)`; stops after layer `last` (-1: all)
+  /// and returns its output. Outputs stay valid: nothing is computed in place.
   at::Tensor forward_visit(const at::Tensor& images_nchw,
                            Mode mode,
                            const std::function<void(int layer, const at::Tensor& output)>& visit,
                            int last = -1) const;
+
+  /// Output of one layer for given outputs of its `inputs`, for methods that change what flows between layers. Throws
+  /// Error(usage) if their number is wrong.
+  at::Tensor run_layer(int layer, const std::vector<at::Tensor>& inputs, Mode mode) const;
 
   /// All parameters and buffers, in the order of graph().parameter_specs().
   const std::vector<at::Tensor>& tensors() const { return tensors_; }
   /// Those that a gradient trains, in order, and their names.
   std::vector<at::Tensor> trainable() const;
   std::vector<std::string> trainable_names() const;
+  /// The parameter or buffer called `name` ("conv1.weight"). Throws Error(usage) with a suggestion if there is none.
   at::Tensor tensor(const std::string& name) const;
 
   /// An independent copy of graph and values.
   Network clone() const;
+  /// An independent copy of graph and values on `device`.
+  Network to(const at::Device& device) const;
 
  private:
+  void check_images(const at::Tensor& images_nchw) const;
+
   Graph graph_;
+  std::shared_ptr<const Plan> plan_;  // of graph_
   std::vector<ParameterSpec> specs_;
   std::vector<at::Tensor> tensors_;
   std::vector<std::vector<int>> layer_tensors_;  // for each layer, indices into tensors_
@@ -63,7 +79,9 @@ struct WeightsInfo {
   std::map<std::string, std::string> extra;  ///< free metadata, e.g. "epoch", "mien.version"
 };
 
-/// Writes parameters and buffers as safetensors; metadata holds network TOML, classes, normalisation and `extra`.
+/// Writes parameters and buffers as safetensors, row-major. Metadata: "mien.format" ("1"), "mien.network" (its TOML),
+/// "mien.classes" (a JSON list), "mien.normalization", and `extra` under its own keys. Throws Error(usage) if the number
+/// of class names is neither 0 nor the network's, or `extra` has one of those four keys.
 void save_weights(const std::filesystem::path& path, const Network& network, const WeightsInfo& info);
 
 struct LoadedWeights {
@@ -75,8 +93,9 @@ struct LoadedWeights {
 /// (no network in its metadata), or its tensors do not fit its network.
 LoadedWeights load_weights(const std::filesystem::path& path);
 
-/// Copies a safetensors file's tensors into `network`. Throws Error(bad_data) naming the first tensor that is missing,
-/// left over, or of another shape ("weights of another network").
+/// Copies a safetensors file's tensors into `network`; a PyTorch state dict's `num_batches_tracked` are passed over.
+/// Throws Error(bad_data), with `network` unchanged, naming the first tensor that is missing, left over, not float32, or
+/// of another shape ("weights of another network").
 void load_weights_into(const std::filesystem::path& path, Network& network);
 
 }  // namespace mien::network

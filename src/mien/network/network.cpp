@@ -1,0 +1,224 @@
+#include "mien/network/network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/random.h"
+#include "mien/core/text.h"
+#include "mien/network/plan.h"
+
+namespace mien::network {
+namespace {
+
+/// Uniform in +-1/sqrt(fan_in), row-major values from the tensor's own random stream.
+at::Tensor uniform_tensor(const ParameterSpec& spec, int64_t fan_in, uint64_t seed) {
+  at::Tensor values = at::empty(spec.shape, at::kFloat);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  RandomStream random(seed, "parameter " + spec.name);
+  float* out = values.data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) out[i] = static_cast<float>(random.uniform(-bound, bound));
+  return values;
+}
+
+at::Tensor fresh_tensor(const ParameterSpec& spec, const Layer& layer, uint64_t seed) {
+  if (layer.kind != LayerKind::batch_norm) {
+    const int64_t fan_in = layer.input_shape.channels / layer.groups *
+                           (layer.kind == LayerKind::conv ? layer.kernel_height * layer.kernel_width : 1);
+    return uniform_tensor(spec, fan_in, seed);
+  }
+  const bool is_one = spec.name.ends_with(".weight") || spec.name.ends_with(".running_var");
+  return at::full(spec.shape, is_one ? 1.0 : 0.0, at::kFloat);
+}
+
+/// A copy whose strides are channels-last if it has four dimensions. A weight of one input channel is both layouts at
+/// once, and only its strides tell libtorch which one the output shall have; .contiguous() would leave them.
+at::Tensor in_storage_layout(const at::Tensor& values, const at::Device& device) {
+  const auto format = values.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  at::Tensor stored = at::empty(values.sizes(), values.options().device(device).memory_format(format));
+  stored.copy_(values);
+  return stored;
+}
+
+at::Tensor activate(const Layer& layer, const at::Tensor& x, bool in_place) {
+  switch (layer.kind) {
+    case LayerKind::relu: return in_place ? at::relu_(const_cast<at::Tensor&>(x)) : at::relu(x);
+    case LayerKind::leaky_relu:
+      return in_place ? at::leaky_relu_(const_cast<at::Tensor&>(x), layer.negative_slope)
+                      : at::leaky_relu(x, layer.negative_slope);
+    case LayerKind::silu: return in_place ? at::silu_(const_cast<at::Tensor&>(x)) : at::silu(x);
+    default: return in_place ? at::sigmoid_(const_cast<at::Tensor&>(x)) : at::sigmoid(x);
+  }
+}
+
+at::Tensor normalise(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
+  const bool is_training = mode == Mode::training;
+  if (is_training && x.numel() / x.size(1) < 2) {
+    throw_usage(fmt::format("cannot train {} on a batch of {}: it needs more than one value a channel", layer.name,
+                            x.size(0)),
+                "use batches of at least 2 images");
+  }
+  return at::batch_norm(x, own[0], own[1], own[2], own[3], is_training, layer.momentum, layer.epsilon,
+                        /*cudnn_enabled=*/true);
+}
+
+/// One step's output. `own` are the tensors of its layer in the order of parameter_specs().
+at::Tensor run_step(const Step& step,
+                    const Layer& layer,
+                    const std::vector<at::Tensor>& inputs,
+                    const std::vector<at::Tensor>& own,
+                    Mode mode,
+                    bool in_place) {
+  const at::Tensor& x = inputs.front();
+  const std::vector<int64_t> kernel{layer.kernel_height, layer.kernel_width};
+  const std::vector<int64_t> stride{layer.stride, layer.stride};
+  const at::Tensor none;
+  switch (layer.kind) {
+    case LayerKind::input: return x;
+    case LayerKind::conv:
+      return at::conv2d(step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before), own[0],
+                        layer.bias ? own[1] : none, stride, step.padding, /*dilation=*/{1, 1}, layer.groups);
+    case LayerKind::dense: return at::linear(x, own[0], layer.bias ? own[1] : none);
+    case LayerKind::batch_norm: return normalise(layer, x, own, mode);
+    case LayerKind::relu:
+    case LayerKind::leaky_relu:
+    case LayerKind::silu:
+    case LayerKind::sigmoid: return activate(layer, x, in_place);
+    case LayerKind::max_pool: return at::max_pool2d(x, kernel, stride, step.padding);
+    case LayerKind::avg_pool:
+      return at::avg_pool2d(x, kernel, stride, step.padding, /*ceil_mode=*/false, /*count_include_pad=*/false);
+    case LayerKind::global_avg_pool: return at::mean(x, {2, 3}, /*keepdim=*/true);
+    case LayerKind::flatten: return at::flatten(x, 1);
+    case LayerKind::dropout: return mode == Mode::training ? at::dropout(x, layer.probability, /*train=*/true) : x;
+    case LayerKind::add: return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
+    case LayerKind::multiply: return in_place ? x.mul_(inputs[1]) : at::mul(x, inputs[1]);
+  }
+  throw_failed(fmt::format("layer {} has no operation", layer.name));
+}
+
+}  // namespace
+
+Network::Network(Graph graph, uint64_t seed)
+    : graph_(std::move(graph)),
+      plan_(std::make_shared<const Plan>(make_plan(graph_))),
+      specs_(graph_.parameter_specs()),
+      layer_tensors_(graph_.layers.size()) {
+  for (const ParameterSpec& spec : specs_) {
+    const auto layer = static_cast<size_t>(spec.layer);
+    layer_tensors_[layer].push_back(static_cast<int>(tensors_.size()));
+    at::Tensor values = in_storage_layout(fresh_tensor(spec, graph_.layers[layer], seed), at::kCPU);
+    tensors_.push_back(values.set_requires_grad(spec.trainable));
+  }
+}
+
+void Network::check_images(const at::Tensor& images_nchw) const {
+  const Shape input = graph_.input_shape();
+  if (images_nchw.dim() != 4 || images_nchw.size(1) != input.channels || images_nchw.size(2) != input.height ||
+      images_nchw.size(3) != input.width) {
+    throw_usage(fmt::format("cannot run network {} on images of shape [{}], expected [N,{},{},{}]", graph_.name,
+                            fmt::join(images_nchw.sizes(), ","), input.channels, input.height, input.width));
+  }
+  if (!images_nchw.is_floating_point()) {
+    throw_usage(fmt::format("cannot run network {} on whole numbers, expected normalised float32 images", graph_.name));
+  }
+}
+
+at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, Mode mode) const {
+  const auto index = static_cast<size_t>(layer);
+  const Layer& node = graph_.layers.at(index);
+  const size_t expected = std::max<size_t>(1, node.inputs.size());
+  if (inputs.size() != expected) {
+    throw_usage(fmt::format("cannot run {} of {} on {} inputs, expected {}", node.name, graph_.name, inputs.size(), expected));
+  }
+  if (layer == 0) return inputs.front();
+  std::vector<at::Tensor> own;
+  for (const int tensor : layer_tensors_[index]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
+  return run_step(plan_->steps[index - 1], node, inputs, own, mode, /*in_place=*/false);
+}
+
+at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
+  check_images(images_nchw);
+  // Autograd keeps some outputs for the backward pass; without it a dead input's memory is free for the result.
+  const bool may_overwrite = !at::GradMode::is_enabled();
+  std::vector<at::Tensor> outputs(graph_.layers.size());
+  outputs.front() = images_nchw;
+  std::vector<at::Tensor> inputs;
+  std::vector<at::Tensor> own;
+  for (const Step& step : plan_->steps) {
+    const auto node = static_cast<size_t>(step.output());
+    inputs.clear();
+    own.clear();
+    for (const int input : step.inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
+    for (const int tensor : layer_tensors_[node]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
+    outputs[node] = run_step(step, graph_.layers[node], inputs, own, mode, may_overwrite && step.may_overwrite);
+    for (const int dead : step.release) outputs[static_cast<size_t>(dead)] = at::Tensor();
+  }
+  return outputs.back();
+}
+
+at::Tensor Network::forward_visit(const at::Tensor& images_nchw,
+                                  Mode mode,
+                                  const std::function<void(int layer, const at::Tensor& output)>& visit,
+                                  int last) const {
+  check_images(images_nchw);
+  const int end = last < 0 ? static_cast<int>(graph_.layers.size()) - 1 : last;
+  if (end >= static_cast<int>(graph_.layers.size())) {
+    throw_usage(fmt::format("cannot stop {} after layer {}, it has {}", graph_.name, last, graph_.layers.size()));
+  }
+  std::vector<at::Tensor> outputs(graph_.layers.size());
+  outputs.front() = images_nchw;
+  visit(0, images_nchw);
+  for (int node = 1; node <= end; ++node) {
+    std::vector<at::Tensor> inputs;
+    for (const int input : graph_.layers[static_cast<size_t>(node)].inputs) {
+      inputs.push_back(outputs[static_cast<size_t>(input)]);
+    }
+    outputs[static_cast<size_t>(node)] = run_layer(node, inputs, mode);
+    visit(node, outputs[static_cast<size_t>(node)]);
+    for (const int dead : plan_->steps[static_cast<size_t>(node) - 1].release) {
+      outputs[static_cast<size_t>(dead)] = at::Tensor();
+    }
+  }
+  return outputs[static_cast<size_t>(end)];
+}
+
+std::vector<at::Tensor> Network::trainable() const {
+  std::vector<at::Tensor> chosen;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].trainable) chosen.push_back(tensors_[i]);
+  }
+  return chosen;
+}
+
+std::vector<std::string> Network::trainable_names() const {
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : specs_) {
+    if (spec.trainable) names.push_back(spec.name);
+  }
+  return names;
+}
+
+at::Tensor Network::tensor(const std::string& name) const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].name == name) return tensors_[i];
+    names.push_back(specs_[i].name);
+  }
+  throw_usage(fmt::format("network {} has no tensor {}", graph_.name, quote_sample(name)), suggestion(name, names));
+}
+
+Network Network::to(const at::Device& device) const {
+  Network copy = *this;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    copy.tensors_[i] = in_storage_layout(tensors_[i].detach(), device).set_requires_grad(specs_[i].trainable);
+  }
+  return copy;
+}
+
+Network Network::clone() const { return to(tensors_.empty() ? at::Device(at::kCPU) : tensors_.front().device()); }
+
+}  // namespace mien::network

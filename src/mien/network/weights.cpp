@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/hash.h"
+#include "mien/core/safetensors.h"
+#include "mien/core/text.h"
+#include "mien/network/network.h"
+
+namespace mien::network {
+namespace {
+
+constexpr const char* kFormatKey = "mien.format";
+constexpr const char* kNetworkKey = "mien.network";
+constexpr const char* kClassesKey = "mien.classes";
+constexpr const char* kNormalizationKey = "mien.normalization";
+constexpr std::array kOwnKeys{kFormatKey, kNetworkKey, kClassesKey, kNormalizationKey};
+constexpr const char* kFormat = "1";
+
+/// Counts batches in PyTorch's state dicts; nothing is computed from it.
+constexpr std::string_view kPassedOver = ".num_batches_tracked";
+
+bool is_own_key(const std::string& key) {
+  return std::find(kOwnKeys.begin(), kOwnKeys.end(), key) != kOwnKeys.end();
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
+
+/// `file`'s tensors in the order of parameter_specs(), as [shape] float32 on the CPU, after checking all of them.
+std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph& graph) {
+  const auto fail = [&](const std::string& what) {
+    throw_bad_data(fmt::format("cannot load {} into network {}: {}", file.origin(), graph.name, what),
+                   "these are the weights of another network");
+  };
+  std::vector<at::Tensor> tensors;
+  std::set<std::string> expected;
+  for (const ParameterSpec& spec : graph.parameter_specs()) {
+    const NamedArray* array = file.find(spec.name);
+    if (array == nullptr) fail(fmt::format("the file has no tensor '{}'", spec.name));
+    if (array->dtype != "F32") fail(fmt::format("tensor '{}' is {}, expected F32", spec.name, array->dtype));
+    if (array->shape != spec.shape) {
+      fail(fmt::format("tensor '{}' has shape {}, expected {}", spec.name, shape_text(array->shape),
+                       shape_text(spec.shape)));
+    }
+    at::Tensor values = at::empty(spec.shape, at::kFloat);
+    std::memcpy(values.data_ptr<float>(), array->bytes.data(), array->bytes.size());
+    tensors.push_back(std::move(values));
+    expected.insert(spec.name);
+  }
+  for (const NamedArray& array : file.arrays()) {
+    if (!expected.contains(array.name) && !array.name.ends_with(kPassedOver)) {
+      fail(fmt::format("the file has the tensor {} that the network does not", quote_sample(array.name)));
+    }
+  }
+  return tensors;
+}
+
+void copy_into(const SafetensorsFile& file, Network& network) {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> loaded = checked_tensors(file, network.graph());
+  for (size_t i = 0; i < loaded.size(); ++i) at::Tensor(network.tensors()[i]).copy_(loaded[i]);
+}
+
+const std::string& required(const SafetensorsFile& file, const char* key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) {
+    throw_bad_data(fmt::format("cannot load {}: its metadata has no '{}', expected weights that Mien wrote", file.origin(),
+                               key));
+  }
+  return found->second;
+}
+
+Graph stored_graph(const SafetensorsFile& file) {
+  const std::string& toml = required(file, kNetworkKey);
+  try {
+    return parse_graph(toml, "its network");
+  } catch (const Error& error) {
+    throw_bad_data(fmt::format("cannot load {}: {}", file.origin(), error.line()));
+  }
+}
+
+std::vector<std::string> stored_classes(const SafetensorsFile& file, const Graph& graph) {
+  const nlohmann::json list = nlohmann::json::parse(required(file, kClassesKey), nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> names;
+  bool is_list = list.is_array();
+  if (is_list) {
+    for (const nlohmann::json& name : list) {
+      is_list = is_list && name.is_string();
+      if (name.is_string()) names.push_back(name.get<std::string>());
+    }
+  }
+  if (!is_list) throw_bad_data(fmt::format("cannot load {}: its class names are not a list of texts", file.origin()));
+  if (!names.empty() && static_cast<int64_t>(names.size()) != graph.classes()) {
+    throw_bad_data(fmt::format("cannot load {}: it names {} classes, its network has {}", file.origin(), names.size(),
+                               graph.classes()));
+  }
+  return names;
+}
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, const Network& network, const WeightsInfo& info) {
+  const Graph& graph = network.graph();
+  if (!info.class_names.empty() && static_cast<int64_t>(info.class_names.size()) != graph.classes()) {
+    throw_usage(fmt::format("cannot save {}: {} class names were given, network {} has {} classes", path.string(),
+                            info.class_names.size(), graph.name, graph.classes()));
+  }
+  std::map<std::string, std::string> metadata = info.extra;
+  for (const auto& [key, value] : info.extra) {
+    if (is_own_key(key)) throw_usage(fmt::format("cannot save {}: the metadata key '{}' is taken", path.string(), key));
+  }
+  metadata.emplace(kFormatKey, kFormat);
+  metadata[kNetworkKey] = graph.toml;
+  metadata[kClassesKey] = nlohmann::json(info.class_names).dump();
+  metadata[kNormalizationKey] = info.normalization.text();
+
+  const std::vector<ParameterSpec> specs = graph.parameter_specs();
+  std::vector<at::Tensor> row_major;  // keeps the bytes alive until they are written
+  std::vector<NamedArray> arrays;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    row_major.push_back(network.tensors()[i].detach().to(at::kCPU, at::kFloat).contiguous());
+    const std::span<const float> values(row_major.back().data_ptr<float>(), static_cast<size_t>(row_major.back().numel()));
+    arrays.push_back({.name = specs[i].name, .dtype = "F32", .shape = specs[i].shape, .bytes = std::as_bytes(values)});
+  }
+  write_safetensors(path, arrays, metadata);
+}
+
+LoadedWeights load_weights(const std::filesystem::path& path) {
+  const MappedFile bytes(path);
+  const SafetensorsFile file = SafetensorsFile::parse(bytes.text(), path.string());
+  if (const std::string& format = required(file, kFormatKey); format != kFormat) {
+    throw_bad_data(fmt::format("cannot load {}: its format is {}, expected {}", file.origin(), quote_sample(format), kFormat),
+                   "a newer Mien wrote it");
+  }
+  Graph graph = stored_graph(file);
+  WeightsInfo info;
+  info.class_names = stored_classes(file, graph);
+  try {
+    info.normalization = Normalization::parse(required(file, kNormalizationKey));
+  } catch (const Error& error) {
+    throw_bad_data(fmt::format("cannot load {}: {}", file.origin(), error.what()));
+  }
+  for (const auto& [key, value] : file.metadata()) {
+    if (!is_own_key(key)) info.extra.emplace(key, value);
+  }
+  LoadedWeights loaded{.network = Network(std::move(graph), 0), .info = std::move(info), .hash = checksum(bytes.text())};
+  copy_into(file, loaded.network);
+  return loaded;
+}
+
+void load_weights_into(const std::filesystem::path& path, Network& network) {
+  copy_into(SafetensorsFile::open(path), network);
+}
+
+}  // namespace mien::network
