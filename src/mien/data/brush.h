@@ -17,12 +17,27 @@ struct Point {
 struct Box {
   float left, top, right, bottom;
   bool contains(Point p) const { return p.x >= left && p.x <= right && p.y >= top && p.y <= bottom; }
+  void include(Point p) {
+    left = std::min(left, p.x);
+    top = std::min(top, p.y);
+    right = std::max(right, p.x);
+    bottom = std::max(bottom, p.y);
+  }
+  bool overlaps(const Box& o) const { return left <= o.right && right >= o.left && top <= o.bottom && bottom >= o.top; }
 };
 
 inline float squared(float x) { return x * x; }
+inline float length(float x, float y) { return std::sqrt(x * x + y * y); }
 inline float mix(float a, float b, float t) { return a + (b - a) * t; }
 inline float smooth(float t) { return t * t * (3 - 2 * t); }
 
+/// std::floor is a call where the processor may lack SSE 4.1.
+inline int32_t floor_to_int(float x) {
+  const auto whole = static_cast<int32_t>(x);
+  return whole - (static_cast<float>(whole) > x ? 1 : 0);
+}
+
+/// A random number in [0, 1) for each point of a grid.
 inline float lattice(int64_t x, int64_t y, uint64_t seed) {
   uint64_t z =
       seed + static_cast<uint64_t>(x) * 0x9e3779b97f4a7c15ULL + static_cast<uint64_t>(y) * 0xd1b54a32d192ed03ULL;
@@ -33,12 +48,10 @@ inline float lattice(int64_t x, int64_t y, uint64_t seed) {
 
 /// Smooth noise in [0, 1) whose grain is one unit wide.
 inline float value_noise(float x, float y, uint64_t seed) {
-  const float floor_x = std::floor(x);
-  const float floor_y = std::floor(y);
-  const auto column = static_cast<int64_t>(floor_x);
-  const auto row = static_cast<int64_t>(floor_y);
-  const float tx = smooth(x - floor_x);
-  const float ty = smooth(y - floor_y);
+  const int32_t column = floor_to_int(x);
+  const int32_t row = floor_to_int(y);
+  const float tx = smooth(x - static_cast<float>(column));
+  const float ty = smooth(y - static_cast<float>(row));
   return mix(mix(lattice(column, row, seed), lattice(column + 1, row, seed), tx),
              mix(lattice(column, row + 1, seed), lattice(column + 1, row + 1, seed), tx),
              ty);
@@ -67,7 +80,7 @@ class Stroke {
       const float dy = points_[i + 1].y - points_[i].y;
       const float along = ((p.x - points_[i].x) * dx + (p.y - points_[i].y) * dy) / (dx * dx + dy * dy + 1e-9F);
       const float t = std::clamp(along, 0.0F, 1.0F);
-      const float away = std::hypot(p.x - points_[i].x - t * dx, p.y - points_[i].y - t * dy);
+      const float away = length(p.x - points_[i].x - t * dx, p.y - points_[i].y - t * dy);
       nearest = std::min(nearest, away - mix(radii_[i], radii_[i + 1], t));
     }
     return nearest;
@@ -92,13 +105,13 @@ class Stroke {
 inline float ellipse_distance(Point p, Point centre, float radius_x, float radius_y) {
   const float u = (p.x - centre.x) / radius_x;
   const float v = (p.y - centre.y) / radius_y;
-  return (std::sqrt(u * u + v * v) - 1) * std::min(radius_x, radius_y);
+  return (length(u, v) - 1) * std::min(radius_x, radius_y);
 }
 
 inline float rounded_box_distance(Point p, Point centre, float half_width, float half_height, float corner) {
   const float u = std::abs(p.x - centre.x) - half_width + corner;
   const float v = std::abs(p.y - centre.y) - half_height + corner;
-  return std::hypot(std::max(u, 0.0F), std::max(v, 0.0F)) + std::min(std::max(u, v), 0.0F) - corner;
+  return length(std::max(u, 0.0F), std::max(v, 0.0F)) + std::min(std::max(u, v), 0.0F) - corner;
 }
 
 }  // namespace mien::data::brush

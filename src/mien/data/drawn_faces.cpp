@@ -17,7 +17,6 @@ namespace mien::data {
 namespace {
 
 constexpr float kNoticeable = 10;  // grey levels of 255 by which evidence differs
-constexpr int64_t kNeutral = 6;
 
 /// Gaussian blur with repeated border pixels.
 void blur(std::vector<float>& levels, int64_t side, double deviation) {
@@ -72,11 +71,8 @@ void draw_face(const DrawOptions& options, int64_t row, int32_t label, uint8_t* 
   const ActionUnits units = draw_action_units(label, random);
   const Scene scene = draw_scene(options.difficulty, random);
   const int64_t side = options.side;
-  std::vector<float> levels = paint_face(person, units, scene, side);
-  const std::vector<float> plain = label == kNeutral
-                                       ? paint_face(person, units, scene, side, FaceParts::without_features)
-                                       : paint_face(person, ActionUnits{}, scene, side);
-  mark_difference(levels, plain, side, evidence);
+  auto [levels, without_evidence] = paint_face(person, units, scene, side);
+  mark_difference(levels, without_evidence, side, evidence);
   blur(levels, side, scene.blur * static_cast<double>(side) / 48);
   for (int64_t i = 0; i < side * side; ++i) {
     const double level = levels[static_cast<size_t>(i)] + scene.noise * random.normal();

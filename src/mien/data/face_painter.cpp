@@ -14,26 +14,42 @@ using brush::Point;
 using brush::squared;
 using brush::Stroke;
 
-constexpr int64_t kSupersampling = 3;
+constexpr int64_t kSupersampling = 2;  // edges are smoothed by their distance as well
 constexpr float kSkullRadius = 0.85F;  // of the ball that the features lie on, for yaw and pitch
 constexpr Box kEverywhere{-9, -9, 9, 9};
 
+enum class FaceParts {
+  all,
+  without_features,  ///< no brows, eyes and mouth
+};
+
 float to_float(double value) { return static_cast<float>(value); }
 
-/// One sample of the canvas: where it is on the upright head, and which spot of the turned face it shows.
+/// One sample of the canvas: where it is on the upright head, which spot of the turned face it shows, and its distance
+/// to the outline of the head.
 struct Sample {
   Point head, face;
+  float outline;
 };
+
+/// A square of samples, and the box of the face that they show: most brushes touch few of them.
+struct Tile {
+  int64_t left, top;
+  Box shown;
+};
+constexpr int64_t kTileSide = 8;
 
 /// Paints in albedos and lights the whole at the end, so that every feature is lit as the skin around it.
 class FacePainter {
  public:
-  FacePainter(const Person& person, const ActionUnits& units, const Scene& scene, int64_t side)
-      : person_(person), units_(units), scene_(scene), side_(side), fine_side_(side * kSupersampling) {
+  FacePainter(const Person& person, const Scene& scene, int64_t side)
+      : person_(person), scene_(scene), side_(side), fine_side_(side * kSupersampling) {
     place_samples();
   }
 
-  std::vector<float> paint(FaceParts parts) {
+  std::vector<float> paint(const ActionUnits& units, FaceParts parts) {
+    units_ = units;
+    clear();
     paint_background();
     paint_hair_behind();
     paint_skin();
@@ -57,6 +73,7 @@ class FacePainter {
 
  private:
   void place_samples();
+  void clear();
   void paint_background();
   void paint_hair_behind();
   void paint_skin();
@@ -73,18 +90,31 @@ class FacePainter {
   void paint_occluder();
   std::vector<float> developed() const;
 
+  /// Calls visitor(index) for every sample that shows a spot within `box` of the face.
+  template <class Visitor>
+  void visit(const Box& box, const Visitor& visitor) const {
+    for (const Tile& tile : tiles_) {
+      if (!box.overlaps(tile.shown)) continue;
+      for (int64_t row = tile.top; row < std::min(tile.top + kTileSide, fine_side_); ++row) {
+        for (int64_t column = tile.left; column < std::min(tile.left + kTileSide, fine_side_); ++column) {
+          const auto i = static_cast<size_t>(row * fine_side_ + column);
+          if (box.contains(samples_[i].face)) visitor(i);
+        }
+      }
+    }
+  }
+
   /// Covers what `distance(sample)` says is inside with `shade(sample, level beneath)`. `softness` widens the edge.
   template <class Distance, class Shade>
   void cover(Box box, float softness, const Distance& distance, const Shade& shade) {
     const float width = std::max(softness, pixel_);
     box = {box.left - width, box.top - width, box.right + width, box.bottom + width};
-    for (size_t i = 0; i < samples_.size(); ++i) {
-      if (!box.contains(samples_[i].face)) continue;
+    visit(box, [&](size_t i) {
       const float inside = 0.5F - distance(samples_[i]) / width;
-      if (inside <= 0) continue;
+      if (inside <= 0) return;
       const float coverage = inside >= 1 ? 1.0F : brush::smooth(inside);
       albedo_[i] = mix(albedo_[i], shade(samples_[i], albedo_[i]), coverage);
-    }
+    });
   }
 
   /// Darkens (depth > 0) or brightens (depth < 0) along a stroke.
@@ -100,16 +130,15 @@ class FacePainter {
   /// Raises a round hill of the given height on the face, or a hollow if it is negative.
   void hill(Point centre, float radius_x, float radius_y, float height) {
     const Box box{centre.x - radius_x, centre.y - radius_y, centre.x + radius_x, centre.y + radius_y};
-    for (size_t i = 0; i < samples_.size(); ++i) {
+    visit(box, [&](size_t i) {
       const Point p = samples_[i].face;
-      if (!box.contains(p)) continue;
       const float u = (p.x - centre.x) / radius_x;
       const float v = (p.y - centre.y) / radius_y;
       const float inside = 1 - u * u - v * v;  // the hill is height * inside^2
-      if (inside <= 0) continue;
+      if (inside <= 0) return;
       slope_x_[i] -= 4 * height * inside * u / radius_x;
       slope_y_[i] -= 4 * height * inside * v / radius_y;
-    }
+    });
   }
 
   float strength(float side) const { return to_float(side < 0 ? scene_.left_strength : scene_.right_strength); }
@@ -121,24 +150,25 @@ class FacePainter {
   float mouth_half_width() const;
   float corner_rise(float side) const;
 
-  /// Distance to the outline of the head, blown up by `growth`.
-  float head_distance(Point p, float growth) const {
-    const float a = to_float(person_.head_half_width) + growth;
+  /// Distance to the outline of the head.
+  float head_distance(Point p) const {
+    const float a = to_float(person_.head_half_width);
     const bool jaw = p.y > 0;
-    const float b = jaw ? to_float(person_.chin_depth) + jaw_drop() + growth : to_float(person_.crown_height) + growth;
+    const float b = jaw ? to_float(person_.chin_depth) + jaw_drop() : to_float(person_.crown_height);
     const float power = jaw ? to_float(person_.jaw_squareness) : 2;
     const float v = std::pow(std::abs(p.y) / b, power - 1);
     const float value = squared(p.x / a) + v * std::abs(p.y) / b - 1;
-    const float slope = std::hypot(2 * p.x / (a * a), power * v / b);
+    const float slope = brush::length(2 * p.x / (a * a), power * v / b);
     return value / std::max(slope, 0.5F);
   }
 
   const Person& person_;
-  const ActionUnits& units_;
+  ActionUnits units_;
   const Scene& scene_;
   int64_t side_;
   int64_t fine_side_;
   float pixel_ = 0;  // width of one sample
+  std::vector<Tile> tiles_;
   std::vector<Sample> samples_;
   std::vector<float> albedo_;
   std::vector<float> on_head_;  // share of the light that depends on the head's shape
@@ -146,12 +176,7 @@ class FacePainter {
 };
 
 void FacePainter::place_samples() {
-  const auto count = static_cast<size_t>(fine_side_ * fine_side_);
-  samples_.resize(count);
-  albedo_.assign(count, 0);
-  on_head_.assign(count, 0);
-  slope_x_.assign(count, 0);
-  slope_y_.assign(count, 0);
+  samples_.resize(static_cast<size_t>(fine_side_ * fine_side_));
   const float scale = to_float(scene_.scale);
   pixel_ = 2.0F / (static_cast<float>(fine_side_) * scale);
   const float cos_roll = std::cos(to_float(scene_.roll));
@@ -175,23 +200,37 @@ void FacePainter::place_samples() {
       sample.face = {turned_back(sample.head.x, cos_yaw, sin_yaw), turned_back(sample.head.y, cos_pitch, sin_pitch)};
     }
   }
+  for (int64_t top = 0; top < fine_side_; top += kTileSide) {
+    for (int64_t left = 0; left < fine_side_; left += kTileSide) {
+      Tile tile{left, top, {9, 9, -9, -9}};
+      for (int64_t row = top; row < std::min(top + kTileSide, fine_side_); ++row) {
+        for (int64_t column = left; column < std::min(left + kTileSide, fine_side_); ++column) {
+          tile.shown.include(samples_[static_cast<size_t>(row * fine_side_ + column)].face);
+        }
+      }
+      tiles_.push_back(tile);
+    }
+  }
+}
+
+void FacePainter::clear() {
+  albedo_.assign(samples_.size(), 0);
+  on_head_.assign(samples_.size(), 0);
+  slope_x_.assign(samples_.size(), 0);
+  slope_y_.assign(samples_.size(), 0);
+  for (Sample& sample : samples_) sample.outline = head_distance(sample.head);  // the jaw may have dropped
 }
 
 void FacePainter::paint_background() {
   const uint64_t seed = scene_.background_seed;
   const float clothes = to_float(scene_.clothes);
-  cover(
-      kEverywhere,
-      0,
-      [](const Sample&) { return -1.0F; },
-      [&](const Sample& s, float) {
-        const float blotches = brush::value_noise(1.7F * s.head.x + 50, 1.7F * s.head.y + 50, seed) - 0.5F;
-        return std::clamp(
-            to_float(scene_.background + scene_.background_slope_x * s.head.x + scene_.background_slope_y * s.head.y) +
-                0.3F * blotches,
-            0.02F,
-            1.0F);
-      });
+  for (size_t i = 0; i < samples_.size(); ++i) {
+    const Point p = samples_[i].head;
+    if (samples_[i].outline < -pixel_) continue;  // the head covers it
+    const float blotches = brush::value_noise(1.7F * p.x + 50, 1.7F * p.y + 50, seed) - 0.5F;
+    const float slope = to_float(scene_.background_slope_x) * p.x + to_float(scene_.background_slope_y) * p.y;
+    albedo_[i] = std::clamp(to_float(scene_.background) + slope + 0.3F * blotches, 0.02F, 1.0F);
+  }
   const auto shoulders = [&](const Sample& s) { return 1.05F + 0.35F * squared(s.head.x) - s.head.y; };
   cover(kEverywhere, 0, shoulders, [&](const Sample&, float) { return clothes; });
   const auto neck = [&](const Sample& s) {
@@ -206,8 +245,7 @@ void FacePainter::paint_hair_behind() {
   const float hair = to_float(person_.hair);
   const float half_width = to_float(person_.head_half_width) + 0.13F;
   const auto mane = [&](const Sample& s) {
-    return std::min(head_distance(s.head, 0.1F),
-                    brush::rounded_box_distance(s.head, {0, 0.35F}, half_width, 0.75F, 0.25F));
+    return std::min(s.outline - 0.1F, brush::rounded_box_distance(s.head, {0, 0.35F}, half_width, 0.75F, 0.25F));
   };
   cover(kEverywhere, 0.03F, mane, [&](const Sample& s, float) {
     return hair * (0.6F + 0.5F * brush::value_noise(16 * s.head.x, 1.5F * s.head.y, person_.hair_seed));
@@ -223,7 +261,7 @@ void FacePainter::paint_skin() {
   }
   for (size_t i = 0; i < samples_.size(); ++i) {
     const Sample& s = samples_[i];
-    const float coverage = std::clamp(0.5F - head_distance(s.head, 0) / pixel_, 0.0F, 1.0F);
+    const float coverage = std::clamp(0.5F - s.outline / pixel_, 0.0F, 1.0F);
     if (coverage == 0) continue;
     const float mottle = 0.05F * (brush::value_noise(5 * s.face.x, 5 * s.face.y, person_.hair_seed + 1) - 0.5F);
     albedo_[i] = mix(albedo_[i], skin * (1 + mottle), coverage);
@@ -264,7 +302,7 @@ void FacePainter::paint_beard() {
     const float top = mouth_y() - 0.02F;
     const auto region = [&](const Sample& s) {
       const float edge = top + 0.12F - 0.55F * squared(s.face.x / 0.7F);
-      return std::max(edge - s.face.y, head_distance(s.head, 0));
+      return std::max(edge - s.face.y, s.outline);
     };
     cover(kEverywhere, 0.12F, region, [&](const Sample& s, float level) {
       return mix(level, hair, density * (0.7F + 0.3F * stubble(s)));
@@ -530,12 +568,12 @@ void FacePainter::paint_eye(float side) {
   const Point pupil{centre.x + to_float(scene_.gaze_x), centre.y - 0.012F + to_float(scene_.gaze_y)};
   const float iris_radius = 0.066F;
   cover(box, 0, opening, [&](const Sample& s, float) {
-    const float away = std::hypot(s.face.x - pupil.x, s.face.y - pupil.y);
+    const float away = brush::length(s.face.x - pupil.x, s.face.y - pupil.y);
     const float lid_shadow = std::clamp((s.face.y - lids_at(s.face.x).top) / 0.05F, 0.0F, 1.0F);
     float shade = mix(0.6F, 0.92F, lid_shadow);
     shade = mix(to_float(person_.iris), shade, std::clamp((away - iris_radius) / 0.02F + 0.5F, 0.0F, 1.0F));
     if (away < 0.03F) shade = 0.03F;
-    const float glint = std::hypot(s.face.x - pupil.x + 0.02F, s.face.y - pupil.y + 0.025F);
+    const float glint = brush::length(s.face.x - pupil.x + 0.02F, s.face.y - pupil.y + 0.025F);
     return glint < 0.014F ? 0.95F : shade;
   });
   const Point inner{centre.x - side * half_width, lids_at(centre.x - side * half_width).top};
@@ -610,9 +648,7 @@ void FacePainter::paint_hair() {
     return hairline;
   };
   const float growth = person_.hair_style == HairStyle::cropped ? 0.04F : 0.09F;
-  const auto cap = [&](const Sample& s) {
-    return std::max(head_distance(s.head, growth), s.face.y - edge_at(s.face.x));
-  };
+  const auto cap = [&](const Sample& s) { return std::max(s.outline - growth, s.face.y - edge_at(s.face.x)); };
   const float hair = to_float(person_.hair);
   cover(kEverywhere, 0.035F, cap, [&](const Sample& s, float) {
     const float strands = brush::value_noise(14 * (s.face.x - 0.3F * parting), 2.5F * s.face.y, seed);
@@ -628,8 +664,8 @@ void FacePainter::paint_glasses() {
     const Point mirrored{std::abs(s.face.x), s.face.y};
     const float rim = std::abs(brush::rounded_box_distance(mirrored, {eye_x, eye_y}, 0.19F, 0.135F, 0.09F)) - 0.014F;
     const float bridge = std::max(std::abs(s.face.y - eye_y + 0.04F) - 0.014F, std::abs(s.face.x) - eye_x + 0.19F);
-    const float temples = std::max(
-        {std::abs(s.face.y - eye_y + 0.04F) - 0.014F, eye_x + 0.19F - std::abs(s.face.x), head_distance(s.head, 0)});
+    const float temples =
+        std::max({std::abs(s.face.y - eye_y + 0.04F) - 0.014F, eye_x + 0.19F - std::abs(s.face.x), s.outline});
     return std::min({rim, bridge, temples});
   };
   cover(kEverywhere, 0.01F, frame, [](const Sample&, float level) { return 0.2F * level; });
@@ -690,7 +726,7 @@ void FacePainter::paint_occluder() {
         cover(
             kEverywhere,
             0.01F,
-            [&](const Sample& s) { return stroke.distance(s.head); },
+            [&](const Sample& s) { return from * s.head.x < 0.25F ? 1.0F : stroke.distance(s.head); },
             [&](const Sample& s, float) {
               const float depth = std::clamp(-stroke.distance(s.head) / 0.06F, 0.0F, 1.0F);
               return to_float(person_.skin) * mix(0.45F, 0.85F, depth);
@@ -739,9 +775,11 @@ std::vector<float> FacePainter::developed() const {
 
 }  // namespace
 
-std::vector<float> paint_face(
-    const Person& person, const ActionUnits& units, const Scene& scene, int64_t side, FaceParts parts) {
-  return FacePainter(person, units, scene, side).paint(parts);
+FacePictures paint_face(const Person& person, const ActionUnits& units, const Scene& scene, int64_t side) {
+  FacePainter painter(person, scene, side);
+  const bool is_neutral = units == ActionUnits{};
+  return {painter.paint(units, FaceParts::all),
+          painter.paint(ActionUnits{}, is_neutral ? FaceParts::without_features : FaceParts::all)};
 }
 
 }  // namespace mien::data

@@ -7,13 +7,12 @@
 
 namespace mien::data {
 
-enum class FaceParts {
-  all,
-  without_features,  ///< no brows, eyes and mouth
+/// One person in one scene, as grey levels [side, side] in [0, 255], without the scene's blur and noise.
+struct FacePictures {
+  std::vector<float> face;
+  std::vector<float> without_evidence;  ///< the neutral face; of a neutral face, the one without brows, eyes and mouth
 };
 
-/// Paints one face as grey levels [side, side] in [0, 255], supersampled; without the scene's blur and noise.
-std::vector<float> paint_face(
-    const Person& person, const ActionUnits& units, const Scene& scene, int64_t side, FaceParts parts = FaceParts::all);
+FacePictures paint_face(const Person& person, const ActionUnits& units, const Scene& scene, int64_t side);
 
 }  // namespace mien::data

@@ -65,7 +65,7 @@ Person draw_person(RandomStream& random) {
   person.crown_height = random.uniform(0.98, 1.08);
   person.chin_depth = random.uniform(0.92, 1.04);
   person.jaw_squareness = random.uniform(1.9, 2.9);
-  person.skin = random.uniform(0.36, 0.86);
+  person.skin = random.uniform(0.42, 0.88);
   person.lips = person.skin * random.uniform(0.62, 0.82);
   person.hair = chance(random, 0.7) ? random.uniform(0.05, 0.22) : random.uniform(0.3, 0.8);
   if (std::abs(person.hair - person.skin) < 0.15) person.hair = std::max(0.05, person.skin - 0.25);
@@ -110,15 +110,15 @@ Scene draw_scene(double difficulty, RandomStream& random) {
   const auto around = [&](double deviation) { return difficulty * deviation * random.uniform(-1, 1); };
   const auto up_to = [&](double most) { return difficulty * most * random.uniform(); };
   Scene scene{};
-  scene.roll = around(0.3);
-  scene.yaw = around(0.36);
+  scene.roll = around(0.22);
+  scene.yaw = around(0.3);
   scene.pitch = around(0.16);
-  scene.scale = 0.93 + around(0.13);
-  scene.shift_x = around(0.16);
-  scene.shift_y = around(0.14);
+  scene.scale = 0.95 + around(0.11);
+  scene.shift_x = around(0.12);
+  scene.shift_y = around(0.11);
   scene.light_x = -0.25 + around(0.6);
   scene.light_y = -0.4 + around(0.45);
-  scene.ambient = 0.45 + around(0.15);
+  scene.ambient = 0.5 + around(0.15);
   scene.gain = 1.0 + around(0.25);
   scene.lift = around(0.06);
   scene.fall_off_x = around(0.25);
@@ -142,7 +142,7 @@ Scene draw_scene(double difficulty, RandomStream& random) {
   scene.occluder_size = random.uniform(0.7, 1.1);
   scene.occluder_shade = random.uniform(0.08, 0.75);
   scene.blur = up_to(0.75);
-  scene.noise = up_to(9);
+  scene.noise = up_to(6);
   return scene;
 }
 

@@ -22,6 +22,8 @@ struct ActionUnits {
   double lip_tightener = 0;         ///< 23
   double lips_part = 0;             ///< 25, which comes and goes with 12 and 20
   double jaw_drop = 0;              ///< 26
+
+  bool operator==(const ActionUnits&) const = default;
 };
 
 enum class HairStyle { bald, cropped, fringe, side_part, long_hair };
