@@ -49,7 +49,7 @@ struct Augmentation {
   double angle_degrees = 0;                   ///< positive turns the picture clockwise as seen
   double shift_x = 0, shift_y = 0;            ///< pixels; positive moves the picture right and down
   double zoom = 1;                            ///< above 1 the picture grows
-  double shear_degrees = 0;                   ///< positive moves the lower half to the left
+  double shear_degrees = 0;                   ///< positive moves the lower half to the right
   double brightness = 0;                      ///< grey levels added, full range 255
   double contrast = 1;                        ///< factor on distances from the image's mean
   int64_t erase_left = 0, erase_top = 0;      ///< pixels
