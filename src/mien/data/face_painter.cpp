@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mien/data/brush.h"
+#include "mien/data/face_canvas.h"
 
 namespace mien::data {
 namespace {
@@ -14,8 +15,6 @@ using brush::Point;
 using brush::squared;
 using brush::Stroke;
 
-constexpr int64_t kSupersampling = 2;  // edges are smoothed by their distance as well
-constexpr float kSkullRadius = 0.85F;  // of the ball that the features lie on, for yaw and pitch
 constexpr Box kEverywhere{-9, -9, 9, 9};
 
 enum class FaceParts {
@@ -23,33 +22,18 @@ enum class FaceParts {
   without_features,  ///< no brows, eyes and mouth
 };
 
-float to_float(double value) { return static_cast<float>(value); }
-
-/// One sample of the canvas: where it is on the upright head, which spot of the turned face it shows, and its distance
-/// to the outline of the head.
-struct Sample {
-  Point head, face;
-  float outline;
-};
-
-/// A square of samples, and the box of the face that they show: most brushes touch few of them.
-struct Tile {
-  int64_t left, top;
-  Box shown;
-};
-constexpr int64_t kTileSide = 8;
-
-/// Paints in albedos and lights the whole at the end, so that every feature is lit as the skin around it.
+/// Paints one person in one scene, with one expression after another.
 class FacePainter {
  public:
   FacePainter(const Person& person, const Scene& scene, int64_t side)
-      : person_(person), scene_(scene), side_(side), fine_side_(side * kSupersampling) {
-    place_samples();
+      : person_(person), scene_(scene), canvas_(scene, side) {
+    texture_samples();
   }
 
   std::vector<float> paint(const ActionUnits& units, FaceParts parts) {
     units_ = units;
-    clear();
+    canvas_.start(backdrop_);
+    outline_head();
     paint_background();
     paint_hair_behind();
     paint_skin();
@@ -66,14 +50,14 @@ class FacePainter {
     }
     paint_hair();
     if (person_.glasses) paint_glasses();
-    light_everything();
+    canvas_.light(to_float(person_.head_half_width));
     paint_occluder();
-    return developed();
+    return canvas_.levels();
   }
 
  private:
-  void place_samples();
-  void clear();
+  void texture_samples();
+  void outline_head();
   void paint_background();
   void paint_hair_behind();
   void paint_skin();
@@ -86,60 +70,7 @@ class FacePainter {
   void paint_brow(float side);
   void paint_hair();
   void paint_glasses();
-  void light_everything();
   void paint_occluder();
-  std::vector<float> developed() const;
-
-  /// Calls visitor(index) for every sample that shows a spot within `box` of the face.
-  template <class Visitor>
-  void visit(const Box& box, const Visitor& visitor) const {
-    for (const Tile& tile : tiles_) {
-      if (!box.overlaps(tile.shown)) continue;
-      for (int64_t row = tile.top; row < std::min(tile.top + kTileSide, fine_side_); ++row) {
-        for (int64_t column = tile.left; column < std::min(tile.left + kTileSide, fine_side_); ++column) {
-          const auto i = static_cast<size_t>(row * fine_side_ + column);
-          if (box.contains(samples_[i].face)) visitor(i);
-        }
-      }
-    }
-  }
-
-  /// Covers what `distance(sample)` says is inside with `shade(sample, level beneath)`. `softness` widens the edge.
-  template <class Distance, class Shade>
-  void cover(Box box, float softness, const Distance& distance, const Shade& shade) {
-    const float width = std::max(softness, pixel_);
-    box = {box.left - width, box.top - width, box.right + width, box.bottom + width};
-    visit(box, [&](size_t i) {
-      const float inside = 0.5F - distance(samples_[i]) / width;
-      if (inside <= 0) return;
-      const float coverage = inside >= 1 ? 1.0F : brush::smooth(inside);
-      albedo_[i] = mix(albedo_[i], shade(samples_[i], albedo_[i]), coverage);
-    });
-  }
-
-  /// Darkens (depth > 0) or brightens (depth < 0) along a stroke.
-  void fold(const Stroke& stroke, float softness, float depth) {
-    if (depth == 0) return;
-    cover(
-        stroke.box(),
-        softness,
-        [&](const Sample& s) { return stroke.distance(s.face); },
-        [&](const Sample&, float level) { return level * (1 - depth); });
-  }
-
-  /// Raises a round hill of the given height on the face, or a hollow if it is negative.
-  void hill(Point centre, float radius_x, float radius_y, float height) {
-    const Box box{centre.x - radius_x, centre.y - radius_y, centre.x + radius_x, centre.y + radius_y};
-    visit(box, [&](size_t i) {
-      const Point p = samples_[i].face;
-      const float u = (p.x - centre.x) / radius_x;
-      const float v = (p.y - centre.y) / radius_y;
-      const float inside = 1 - u * u - v * v;  // the hill is height * inside^2
-      if (inside <= 0) return;
-      slope_x_[i] -= 4 * height * inside * u / radius_x;
-      slope_y_[i] -= 4 * height * inside * v / radius_y;
-    });
-  }
 
   float strength(float side) const { return to_float(side < 0 ? scene_.left_strength : scene_.right_strength); }
   float unit(double ActionUnits::*unit) const { return to_float(units_.*unit); }
@@ -163,81 +94,42 @@ class FacePainter {
   }
 
   const Person& person_;
-  ActionUnits units_;
   const Scene& scene_;
-  int64_t side_;
-  int64_t fine_side_;
-  float pixel_ = 0;  // width of one sample
-  std::vector<Tile> tiles_;
-  std::vector<Sample> samples_;
-  std::vector<float> albedo_;
-  std::vector<float> on_head_;  // share of the light that depends on the head's shape
-  std::vector<float> slope_x_, slope_y_;
+  FaceCanvas canvas_;
+  ActionUnits units_;
+  float outlined_jaw_drop_ = -1;        // what the samples' outlines were measured with
+  std::vector<float> backdrop_, skin_;  // albedos that no expression changes
 };
 
-void FacePainter::place_samples() {
-  samples_.resize(static_cast<size_t>(fine_side_ * fine_side_));
-  const float scale = to_float(scene_.scale);
-  pixel_ = 2.0F / (static_cast<float>(fine_side_) * scale);
-  const float cos_roll = std::cos(to_float(scene_.roll));
-  const float sin_roll = std::sin(to_float(scene_.roll));
-  const float cos_yaw = std::cos(to_float(scene_.yaw));
-  const float sin_yaw = std::sin(to_float(scene_.yaw));
-  const float cos_pitch = std::cos(to_float(scene_.pitch));
-  const float sin_pitch = std::sin(to_float(scene_.pitch));
-  // Undoes a turn of the ball that the features lie on, as seen from the front.
-  const auto turned_back = [](float at, float cosine, float sine) {
-    return at * cosine - std::sqrt(std::max(0.0F, squared(kSkullRadius) - at * at)) * sine;
-  };
-  for (int64_t row = 0; row < fine_side_; ++row) {
-    for (int64_t column = 0; column < fine_side_; ++column) {
-      const float x = (2 * (static_cast<float>(column) + 0.5F) / static_cast<float>(fine_side_) - 1) / scale -
-                      to_float(scene_.shift_x);
-      const float y = (2 * (static_cast<float>(row) + 0.5F) / static_cast<float>(fine_side_) - 1) / scale -
-                      to_float(scene_.shift_y);
-      Sample& sample = samples_[static_cast<size_t>(row * fine_side_ + column)];
-      sample.head = {cos_roll * x + sin_roll * y, -sin_roll * x + cos_roll * y};
-      sample.face = {turned_back(sample.head.x, cos_yaw, sin_yaw), turned_back(sample.head.y, cos_pitch, sin_pitch)};
-    }
-  }
-  for (int64_t top = 0; top < fine_side_; top += kTileSide) {
-    for (int64_t left = 0; left < fine_side_; left += kTileSide) {
-      Tile tile{left, top, {9, 9, -9, -9}};
-      for (int64_t row = top; row < std::min(top + kTileSide, fine_side_); ++row) {
-        for (int64_t column = left; column < std::min(left + kTileSide, fine_side_); ++column) {
-          tile.shown.include(samples_[static_cast<size_t>(row * fine_side_ + column)].face);
-        }
-      }
-      tiles_.push_back(tile);
-    }
+void FacePainter::texture_samples() {
+  const float slope_x = to_float(scene_.background_slope_x);
+  const float slope_y = to_float(scene_.background_slope_y);
+  for (const Sample& sample : canvas_.samples()) {
+    const Point p = sample.head;
+    const float blotches = brush::value_noise(1.7F * p.x + 50, 1.7F * p.y + 50, scene_.background_seed) - 0.5F;
+    const float level = to_float(scene_.background) + slope_x * p.x + slope_y * p.y + 0.3F * blotches;
+    backdrop_.push_back(std::clamp(level, 0.02F, 1.0F));
+    const Point spot = sample.face;
+    const float mottle = 0.05F * (brush::value_noise(5 * spot.x, 5 * spot.y, person_.hair_seed + 1) - 0.5F);
+    skin_.push_back(to_float(person_.skin) * (1 + mottle));
   }
 }
 
-void FacePainter::clear() {
-  albedo_.assign(samples_.size(), 0);
-  on_head_.assign(samples_.size(), 0);
-  slope_x_.assign(samples_.size(), 0);
-  slope_y_.assign(samples_.size(), 0);
-  for (Sample& sample : samples_) sample.outline = head_distance(sample.head);  // the jaw may have dropped
+void FacePainter::outline_head() {
+  if (outlined_jaw_drop_ == jaw_drop()) return;
+  outlined_jaw_drop_ = jaw_drop();
+  for (Sample& sample : canvas_.samples()) sample.outline = head_distance(sample.head);
 }
 
 void FacePainter::paint_background() {
-  const uint64_t seed = scene_.background_seed;
   const float clothes = to_float(scene_.clothes);
-  for (size_t i = 0; i < samples_.size(); ++i) {
-    const Point p = samples_[i].head;
-    if (samples_[i].outline < -pixel_) continue;  // the head covers it
-    const float blotches = brush::value_noise(1.7F * p.x + 50, 1.7F * p.y + 50, seed) - 0.5F;
-    const float slope = to_float(scene_.background_slope_x) * p.x + to_float(scene_.background_slope_y) * p.y;
-    albedo_[i] = std::clamp(to_float(scene_.background) + slope + 0.3F * blotches, 0.02F, 1.0F);
-  }
   const auto shoulders = [&](const Sample& s) { return 1.05F + 0.35F * squared(s.head.x) - s.head.y; };
-  cover(kEverywhere, 0, shoulders, [&](const Sample&, float) { return clothes; });
+  canvas_.cover(kEverywhere, 0, shoulders, [&](const Sample&, float) { return clothes; });
   const auto neck = [&](const Sample& s) {
     const float half = 0.42F * to_float(person_.head_half_width) / 0.7F;
     return std::max(std::abs(s.head.x) - half, std::max(0.5F - s.head.y, s.head.y - 1.25F));
   };
-  cover(kEverywhere, 0.03F, neck, [&](const Sample&, float) { return 0.6F * to_float(person_.skin); });
+  canvas_.cover(kEverywhere, 0.03F, neck, [&](const Sample&, float) { return 0.6F * to_float(person_.skin); });
 }
 
 void FacePainter::paint_hair_behind() {
@@ -247,7 +139,7 @@ void FacePainter::paint_hair_behind() {
   const auto mane = [&](const Sample& s) {
     return std::min(s.outline - 0.1F, brush::rounded_box_distance(s.head, {0, 0.35F}, half_width, 0.75F, 0.25F));
   };
-  cover(kEverywhere, 0.03F, mane, [&](const Sample& s, float) {
+  canvas_.cover(kEverywhere, 0.03F, mane, [&](const Sample& s, float) {
     return hair * (0.6F + 0.5F * brush::value_noise(16 * s.head.x, 1.5F * s.head.y, person_.hair_seed));
   });
 }
@@ -257,16 +149,9 @@ void FacePainter::paint_skin() {
   const float ear_x = to_float(person_.head_half_width) + 0.02F;
   for (const float side : {-1.0F, 1.0F}) {
     const auto ear = [&](const Sample& s) { return brush::ellipse_distance(s.head, {side * ear_x, 0}, 0.09F, 0.19F); };
-    cover(kEverywhere, 0, ear, [&](const Sample&, float) { return 0.8F * skin; });
+    canvas_.cover(kEverywhere, 0, ear, [&](const Sample&, float) { return 0.8F * skin; });
   }
-  for (size_t i = 0; i < samples_.size(); ++i) {
-    const Sample& s = samples_[i];
-    const float coverage = std::clamp(0.5F - s.outline / pixel_, 0.0F, 1.0F);
-    if (coverage == 0) continue;
-    const float mottle = 0.05F * (brush::value_noise(5 * s.face.x, 5 * s.face.y, person_.hair_seed + 1) - 0.5F);
-    albedo_[i] = mix(albedo_[i], skin * (1 + mottle), coverage);
-    on_head_[i] = coverage;
-  }
+  canvas_.cover_head(skin_);
 }
 
 void FacePainter::shape_relief() {
@@ -274,22 +159,22 @@ void FacePainter::shape_relief() {
   const float eye_y = to_float(person_.eye_y);
   const float tip_y = to_float(person_.nose_tip_y);
   const float nose = to_float(person_.nose_width);
-  hill({0, 0.5F * tip_y - 0.08F}, 0.13F * nose, 0.36F, 0.10F);  // bridge
-  hill({0, tip_y}, 0.14F * nose, 0.13F, 0.10F);                 // tip
+  canvas_.hill({0, 0.5F * tip_y - 0.08F}, 0.13F * nose, 0.36F, 0.10F);  // bridge
+  canvas_.hill({0, tip_y}, 0.14F * nose, 0.13F, 0.10F);                 // tip
   const float smile = unit(&ActionUnits::lip_corner_puller);
   const float cheek = std::max(unit(&ActionUnits::cheek_raiser), 0.8F * smile);
   const float sneer = unit(&ActionUnits::nose_wrinkler);
   for (const float side : {-1.0F, 1.0F}) {
-    hill({side * 0.12F * nose, tip_y + 0.02F - 0.04F * sneer}, 0.09F, 0.09F, 0.045F);  // wings
-    hill({side * eye_x, eye_y}, 0.23F, 0.17F, -0.07F);                                 // sockets
-    hill({side * eye_x, eye_y}, 0.15F, 0.1F, 0.03F);                                   // eyeballs
-    hill({side * eye_x, to_float(person_.brow_y) - 0.03F}, 0.27F, 0.12F, 0.035F);      // brow bones
-    hill({side * 0.43F, 0.2F - 0.05F * cheek}, 0.3F, 0.24F, 0.035F + 0.06F * cheek);   // cheeks
-    hill({side * 0.13F, 0.06F}, 0.1F, 0.16F, 0.03F * sneer);                           // beside the wrinkled nose
+    canvas_.hill({side * 0.12F * nose, tip_y + 0.02F - 0.04F * sneer}, 0.09F, 0.09F, 0.045F);  // wings
+    canvas_.hill({side * eye_x, eye_y}, 0.23F, 0.17F, -0.07F);                                 // sockets
+    canvas_.hill({side * eye_x, eye_y}, 0.15F, 0.1F, 0.03F);                                   // eyeballs
+    canvas_.hill({side * eye_x, to_float(person_.brow_y) - 0.03F}, 0.27F, 0.12F, 0.035F);      // brow bones
+    canvas_.hill({side * 0.43F, 0.2F - 0.05F * cheek}, 0.3F, 0.24F, 0.035F + 0.06F * cheek);   // cheeks
+    canvas_.hill({side * 0.13F, 0.06F}, 0.1F, 0.16F, 0.03F * sneer);  // beside the wrinkled nose
   }
-  hill({0, mouth_y()}, 0.34F, 0.2F, 0.04F);                                           // round of the mouth
-  hill({0, to_float(person_.chin_depth) - 0.16F + jaw_drop()}, 0.24F, 0.17F, 0.05F);  // chin
-  hill({0, to_float(person_.brow_y) + 0.02F}, 0.12F, 0.13F, 0.03F * unit(&ActionUnits::brow_lowerer));
+  canvas_.hill({0, mouth_y()}, 0.34F, 0.2F, 0.04F);                                           // round of the mouth
+  canvas_.hill({0, to_float(person_.chin_depth) - 0.16F + jaw_drop()}, 0.24F, 0.17F, 0.05F);  // chin
+  canvas_.hill({0, to_float(person_.brow_y) + 0.02F}, 0.12F, 0.13F, 0.03F * unit(&ActionUnits::brow_lowerer));
 }
 
 void FacePainter::paint_beard() {
@@ -304,7 +189,7 @@ void FacePainter::paint_beard() {
       const float edge = top + 0.12F - 0.55F * squared(s.face.x / 0.7F);
       return std::max(edge - s.face.y, s.outline);
     };
-    cover(kEverywhere, 0.12F, region, [&](const Sample& s, float level) {
+    canvas_.cover(kEverywhere, 0.12F, region, [&](const Sample& s, float level) {
       return mix(level, hair, density * (0.7F + 0.3F * stubble(s)));
     });
   }
@@ -318,7 +203,7 @@ void FacePainter::paint_beard() {
                         0.035F,
                         0.035F,
                         0.015F);
-      cover(
+      canvas_.cover(
           half.box(),
           0.03F,
           [&](const Sample& s) { return half.distance(s.face); },
@@ -334,99 +219,100 @@ void FacePainter::paint_folds() {
   const float raised = 0.5F * (unit(&ActionUnits::inner_brow_raiser) + unit(&ActionUnits::outer_brow_raiser));
   for (const float line : {0.0F, 1.0F}) {  // forehead
     const float y = brow_y - 0.19F - 0.09F * line;
-    fold(Stroke({-0.34F, y + 0.02F}, {0, y - 0.01F}, {0.34F, y + 0.02F}, 0.002F, 0.012F, 0.002F),
-         0.04F,
-         0.3F * depth * raised);
+    canvas_.fold(Stroke({-0.34F, y + 0.02F}, {0, y - 0.01F}, {0.34F, y + 0.02F}, 0.002F, 0.012F, 0.002F),
+                 0.04F,
+                 0.3F * depth * raised);
   }
   const float frown = unit(&ActionUnits::brow_lowerer) * (1 - 0.6F * unit(&ActionUnits::inner_brow_raiser));
   const float sneer = unit(&ActionUnits::nose_wrinkler);
   for (const float side : {-1.0F, 1.0F}) {
-    fold(Stroke({side * 0.055F, brow_y - 0.06F},
-                {side * 0.045F, brow_y + 0.02F},
-                {side * 0.06F, brow_y + 0.1F},
-                0.004F,
-                0.014F,
-                0.004F),
-         0.035F,
-         0.5F * depth * frown);
+    canvas_.fold(Stroke({side * 0.055F, brow_y - 0.06F},
+                        {side * 0.045F, brow_y + 0.02F},
+                        {side * 0.06F, brow_y + 0.1F},
+                        0.004F,
+                        0.014F,
+                        0.004F),
+                 0.035F,
+                 0.5F * depth * frown);
     // crow's feet and the bag under a raised cheek
     const float eye_x = to_float(person_.eye_spacing);
     const float raised_cheek = unit(&ActionUnits::cheek_raiser, side);
     const float outer = side * (eye_x + 0.17F);
     for (const float fan : {-1.0F, 1.0F}) {
-      fold(Stroke({outer, eye_y + 0.015F * fan},
-                  {outer + side * 0.05F, eye_y + 0.035F * fan},
-                  {outer + side * 0.1F, eye_y + 0.065F * fan},
-                  0.008F,
-                  0.008F,
-                  0.002F),
-           0.03F,
-           0.3F * depth * raised_cheek);
+      canvas_.fold(Stroke({outer, eye_y + 0.015F * fan},
+                          {outer + side * 0.05F, eye_y + 0.035F * fan},
+                          {outer + side * 0.1F, eye_y + 0.065F * fan},
+                          0.008F,
+                          0.008F,
+                          0.002F),
+                   0.03F,
+                   0.3F * depth * raised_cheek);
     }
-    fold(Stroke({side * (eye_x - 0.12F), eye_y + 0.09F},
-                {side * eye_x, eye_y + 0.12F},
-                {side * (eye_x + 0.14F), eye_y + 0.07F},
-                0.004F,
-                0.014F,
-                0.004F),
-         0.04F,
-         depth * (0.08F + 0.25F * std::max(raised_cheek, 0.6F * unit(&ActionUnits::lid_tightener, side))));
+    canvas_.fold(Stroke({side * (eye_x - 0.12F), eye_y + 0.09F},
+                        {side * eye_x, eye_y + 0.12F},
+                        {side * (eye_x + 0.14F), eye_y + 0.07F},
+                        0.004F,
+                        0.014F,
+                        0.004F),
+                 0.04F,
+                 depth * (0.08F + 0.25F * std::max(raised_cheek, 0.6F * unit(&ActionUnits::lid_tightener, side))));
     // nasolabial folds: faint at rest, deep in a smile or a sneer
     const float smile = unit(&ActionUnits::lip_corner_puller, side);
     const float bend = 0.06F * smile;
     const float nose_y = to_float(person_.nose_tip_y) + 0.01F - 0.05F * sneer;
     const float end_x = mouth_half_width() + 0.07F;
-    fold(Stroke({side * 0.16F, nose_y},
-                {side * (0.25F + bend), nose_y + 0.13F},
-                {side * end_x, mouth_y() - 0.02F - 0.5F * corner_rise(side)},
-                0.006F,
-                0.016F,
-                0.004F),
-         0.05F,
-         depth * (0.07F + 0.3F * std::max(smile, sneer)));
+    canvas_.fold(Stroke({side * 0.16F, nose_y},
+                        {side * (0.25F + bend), nose_y + 0.13F},
+                        {side * end_x, mouth_y() - 0.02F - 0.5F * corner_rise(side)},
+                        0.006F,
+                        0.016F,
+                        0.004F),
+                 0.05F,
+                 depth * (0.07F + 0.3F * std::max(smile, sneer)));
     // wrinkles over the root of the nose
     for (const float line : {0.0F, 1.0F, 2.0F}) {
       const float y = eye_y - 0.07F + 0.075F * line;
-      fold(Stroke({side * 0.012F, y}, {side * 0.06F, y + 0.012F}, {side * 0.125F, y - 0.035F}, 0.012F, 0.012F, 0.004F),
-           0.03F,
-           0.5F * depth * sneer);
+      canvas_.fold(
+          Stroke({side * 0.012F, y}, {side * 0.06F, y + 0.012F}, {side * 0.125F, y - 0.035F}, 0.012F, 0.012F, 0.004F),
+          0.03F,
+          0.5F * depth * sneer);
     }
     // the lines that hang from lowered corners of the mouth
     const float lowered = unit(&ActionUnits::lip_corner_depressor, side);
     const float corner_y = mouth_y() - corner_rise(side);
-    fold(Stroke({side * (mouth_half_width() + 0.01F), corner_y + 0.01F},
-                {side * (mouth_half_width() + 0.045F), corner_y + 0.07F},
-                {side * (mouth_half_width() + 0.04F), corner_y + 0.14F},
-                0.01F,
-                0.012F,
-                0.003F),
-         0.035F,
-         0.4F * depth * lowered);
+    canvas_.fold(Stroke({side * (mouth_half_width() + 0.01F), corner_y + 0.01F},
+                        {side * (mouth_half_width() + 0.045F), corner_y + 0.07F},
+                        {side * (mouth_half_width() + 0.04F), corner_y + 0.14F},
+                        0.01F,
+                        0.012F,
+                        0.003F),
+                 0.035F,
+                 0.4F * depth * lowered);
   }
 }
 
 void FacePainter::paint_nose() {
   const float tip_y = to_float(person_.nose_tip_y) - 0.035F * unit(&ActionUnits::nose_wrinkler);
   const float width = to_float(person_.nose_width);
-  fold(
+  canvas_.fold(
       Stroke({-0.15F * width, tip_y + 0.06F}, {0, tip_y + 0.12F}, {0.15F * width, tip_y + 0.06F}, 0.01F, 0.016F, 0.01F),
       0.06F,
       0.28F);
   for (const float side : {-1.0F, 1.0F}) {
     const Point nostril{side * 0.066F * width, tip_y + 0.075F};
     const auto hole = [&](const Sample& s) { return brush::ellipse_distance(s.face, nostril, 0.042F, 0.026F); };
-    cover({nostril.x - 0.06F, nostril.y - 0.05F, nostril.x + 0.06F, nostril.y + 0.05F},
-          0.02F,
-          hole,
-          [](const Sample&, float level) { return 0.35F * level; });
-    fold(Stroke({side * 0.155F * width, tip_y - 0.04F},
-                {side * 0.175F * width, tip_y + 0.02F},
-                {side * 0.14F * width, tip_y + 0.075F},
-                0.004F,
-                0.01F,
-                0.004F),
-         0.03F,
-         0.25F);
+    canvas_.cover({nostril.x - 0.06F, nostril.y - 0.05F, nostril.x + 0.06F, nostril.y + 0.05F},
+                  0.02F,
+                  hole,
+                  [](const Sample&, float level) { return 0.35F * level; });
+    canvas_.fold(Stroke({side * 0.155F * width, tip_y - 0.04F},
+                        {side * 0.175F * width, tip_y + 0.02F},
+                        {side * 0.14F * width, tip_y + 0.075F},
+                        0.004F,
+                        0.01F,
+                        0.004F),
+                 0.03F,
+                 0.25F);
   }
 }
 
@@ -487,7 +373,7 @@ void FacePainter::paint_mouth() {
     return std::max({at.top - s.face.y, s.face.y - at.bottom, half_width * (std::abs(at.along) - 1)});
   };
   const float lip_shade = to_float(person_.lips);
-  cover(box, 0.015F, lips, [&](const Sample& s, float) {
+  canvas_.cover(box, 0.015F, lips, [&](const Sample& s, float) {
     const Lips at = lips_at(s.face.x);
     const bool upper = s.face.y < at.line;
     const float down = (s.face.y - at.lower_inner) / std::max(lower_lip, 0.01F);
@@ -500,7 +386,7 @@ void FacePainter::paint_mouth() {
     };
     const float upper_teeth = std::min(0.085F, 0.03F * drop + 0.09F * part * smile + 0.06F * sneer + 0.05F * stretch);
     const float lower_teeth = 0.045F * stretch + 0.03F * lowered_lip;
-    cover(box, 0, cavity, [&](const Sample& s, float) {
+    canvas_.cover(box, 0, cavity, [&](const Sample& s, float) {
       const Lips at = lips_at(s.face.x);
       const float beneath = s.face.y - at.upper_inner;
       const float above = at.lower_inner - s.face.y;
@@ -516,21 +402,22 @@ void FacePainter::paint_mouth() {
                     0.014F,
                     0.009F,
                     0.014F);
-  if (!is_open) fold(line, 0.015F, 0.62F);
+  if (!is_open) canvas_.fold(line, 0.015F, 0.62F);
   for (const float side : {-1.0F, 1.0F}) {
     const Point corner{side * half_width, lips_at(side * half_width).line};
     const float turn = 0.6F * corner_rise(side);
-    fold(Stroke(corner,
-                {corner.x + side * 0.015F, corner.y - 0.5F * turn * 0.15F},
-                {corner.x + side * 0.03F, corner.y - turn * 0.3F},
-                0.016F,
-                0.012F,
-                0.006F),
-         0.025F,
-         0.5F);
+    canvas_.fold(Stroke(corner,
+                        {corner.x + side * 0.015F, corner.y - 0.5F * turn * 0.15F},
+                        {corner.x + side * 0.03F, corner.y - turn * 0.3F},
+                        0.016F,
+                        0.012F,
+                        0.006F),
+                 0.025F,
+                 0.5F);
   }
   const float under = lips_at(0).bottom + 0.05F;
-  fold(Stroke({-0.14F, under - 0.01F}, {0, under}, {0.14F, under - 0.01F}, 0.006F, 0.02F, 0.006F), 0.07F, 0.16F);
+  canvas_.fold(
+      Stroke({-0.14F, under - 0.01F}, {0, under}, {0.14F, under - 0.01F}, 0.006F, 0.02F, 0.006F), 0.07F, 0.16F);
 }
 
 void FacePainter::paint_eye(float side) {
@@ -567,7 +454,7 @@ void FacePainter::paint_eye(float side) {
   };
   const Point pupil{centre.x + to_float(scene_.gaze_x), centre.y - 0.012F + to_float(scene_.gaze_y)};
   const float iris_radius = 0.066F;
-  cover(box, 0, opening, [&](const Sample& s, float) {
+  canvas_.cover(box, 0, opening, [&](const Sample& s, float) {
     const float away = brush::length(s.face.x - pupil.x, s.face.y - pupil.y);
     const float lid_shadow = std::clamp((s.face.y - lids_at(s.face.x).top) / 0.05F, 0.0F, 1.0F);
     float shade = mix(0.6F, 0.92F, lid_shadow);
@@ -580,18 +467,18 @@ void FacePainter::paint_eye(float side) {
   const Point outer{centre.x + side * half_width, lids_at(centre.x + side * half_width).top};
   const float top = lids_at(centre.x).top;
   const float bottom = lids_at(centre.x).bottom;
-  fold(Stroke(inner, {centre.x, top}, {outer.x + side * 0.02F, outer.y - 0.005F}, 0.008F, 0.017F, 0.013F),
-       0.015F,
-       0.75F);
-  fold(Stroke(inner, {centre.x, bottom}, outer, 0.005F, 0.007F, 0.008F), 0.02F, 0.38F);
-  fold(Stroke({inner.x, inner.y - 0.03F},
-              {centre.x, top - 0.045F + 0.015F * raise_lid},
-              {outer.x + side * 0.02F, outer.y - 0.03F},
-              0.004F,
-              0.009F,
-              0.004F),
-       0.03F,
-       0.28F);
+  canvas_.fold(Stroke(inner, {centre.x, top}, {outer.x + side * 0.02F, outer.y - 0.005F}, 0.008F, 0.017F, 0.013F),
+               0.015F,
+               0.75F);
+  canvas_.fold(Stroke(inner, {centre.x, bottom}, outer, 0.005F, 0.007F, 0.008F), 0.02F, 0.38F);
+  canvas_.fold(Stroke({inner.x, inner.y - 0.03F},
+                      {centre.x, top - 0.045F + 0.015F * raise_lid},
+                      {outer.x + side * 0.02F, outer.y - 0.03F},
+                      0.004F,
+                      0.009F,
+                      0.004F),
+               0.03F,
+               0.28F);
 }
 
 void FacePainter::paint_brow(float side) {
@@ -613,7 +500,7 @@ void FacePainter::paint_brow(float side) {
   const float radius = to_float(person_.brow_thickness);
   const Stroke brow(inner, middle, outer, 0.95F * radius, radius, 0.35F * radius);
   const float shade = std::min(0.8F * to_float(person_.hair), 0.62F * to_float(person_.skin));
-  cover(
+  canvas_.cover(
       brow.box(),
       0.03F,
       [&](const Sample& s) { return brow.distance(s.face); },
@@ -650,7 +537,7 @@ void FacePainter::paint_hair() {
   const float growth = person_.hair_style == HairStyle::cropped ? 0.04F : 0.09F;
   const auto cap = [&](const Sample& s) { return std::max(s.outline - growth, s.face.y - edge_at(s.face.x)); };
   const float hair = to_float(person_.hair);
-  cover(kEverywhere, 0.035F, cap, [&](const Sample& s, float) {
+  canvas_.cover(kEverywhere, 0.035F, cap, [&](const Sample& s, float) {
     const float strands = brush::value_noise(14 * (s.face.x - 0.3F * parting), 2.5F * s.face.y, seed);
     const float gloss = std::exp(-squared((s.face.y + 0.82F) / 0.12F));
     return hair * (0.65F + 0.6F * strands) + 0.12F * gloss * strands;
@@ -668,30 +555,7 @@ void FacePainter::paint_glasses() {
         std::max({std::abs(s.face.y - eye_y + 0.04F) - 0.014F, eye_x + 0.19F - std::abs(s.face.x), s.outline});
     return std::min({rim, bridge, temples});
   };
-  cover(kEverywhere, 0.01F, frame, [](const Sample&, float level) { return 0.2F * level; });
-}
-
-void FacePainter::light_everything() {
-  const float light_x = to_float(scene_.light_x);
-  const float light_y = to_float(scene_.light_y);
-  const float light_z = std::sqrt(std::max(0.1F, 1 - squared(light_x) - squared(light_y)));
-  const float ambient = to_float(scene_.ambient);
-  const float half_width = to_float(person_.head_half_width);
-  const float half_height = 1.02F;
-  for (size_t i = 0; i < samples_.size(); ++i) {
-    const Point p = samples_[i].head;
-    const float u = p.x / half_width;
-    const float v = p.y / half_height;
-    const float height = std::sqrt(std::max(0.12F, 1 - 0.85F * (u * u + v * v)));
-    const float slope_x = -0.6F * u / height + slope_x_[i];
-    const float slope_y = -0.4F * v / height + slope_y_[i];
-    const float facing =
-        (light_z - light_x * slope_x - light_y * slope_y) / std::sqrt(1 + slope_x * slope_x + slope_y * slope_y);
-    const float on_head = ambient + 1.15F * (1 - ambient) * std::max(0.0F, facing);
-    const float flat = ambient + (1 - ambient) * light_z;
-    const float fall_off = to_float(1 + scene_.fall_off_x * p.x + scene_.fall_off_y * p.y);
-    albedo_[i] *= mix(flat, on_head, on_head_[i]) * fall_off;
-  }
+  canvas_.cover(kEverywhere, 0.01F, frame, [](const Sample&, float level) { return 0.2F * level; });
 }
 
 void FacePainter::paint_occluder() {
@@ -709,7 +573,7 @@ void FacePainter::paint_occluder() {
       const auto bar = [&](const Sample& s) {
         return std::abs(cosine * (s.head.y - (y < 0 ? -0.75F : 0.85F)) + sine * s.head.x) - 0.1F * size;
       };
-      cover(kEverywhere, 0.01F, bar, [&](const Sample&, float) { return shade; });
+      canvas_.cover(kEverywhere, 0.01F, bar, [&](const Sample&, float) { return shade; });
       break;
     }
     case Occluder::hand: {  // fingers on a cheek
@@ -723,7 +587,7 @@ void FacePainter::paint_occluder() {
                             0.085F * size,
                             0.08F * size,
                             0.065F * size);
-        cover(
+        canvas_.cover(
             kEverywhere,
             0.01F,
             [&](const Sample& s) { return from * s.head.x < 0.25F ? 1.0F : stroke.distance(s.head); },
@@ -742,7 +606,7 @@ void FacePainter::paint_occluder() {
                         0.16F * size,
                         0.13F * size,
                         0.03F);
-      cover(
+      canvas_.cover(
           kEverywhere,
           0.03F,
           [&](const Sample& s) { return lock.distance(s.head); },
@@ -753,24 +617,6 @@ void FacePainter::paint_occluder() {
       break;
     }
   }
-}
-
-std::vector<float> FacePainter::developed() const {
-  std::vector<float> levels(static_cast<size_t>(side_ * side_));
-  for (int64_t row = 0; row < side_; ++row) {
-    for (int64_t column = 0; column < side_; ++column) {
-      float sum = 0;
-      for (int64_t y = 0; y < kSupersampling; ++y) {
-        for (int64_t x = 0; x < kSupersampling; ++x) {
-          sum += albedo_[static_cast<size_t>((row * kSupersampling + y) * fine_side_ + column * kSupersampling + x)];
-        }
-      }
-      const float level = sum / static_cast<float>(kSupersampling * kSupersampling);
-      levels[static_cast<size_t>(row * side_ + column)] =
-          255 * std::clamp(to_float(scene_.gain) * level + to_float(scene_.lift), 0.0F, 1.0F);
-    }
-  }
-  return levels;
 }
 
 }  // namespace
