@@ -21,7 +21,7 @@ Interval wilson_interval(int64_t successes, int64_t count, double confidence = 0
 /// The same for an observed rate in [0, 1] over `count` trials, such as an accuracy averaged over several networks.
 Interval wilson_interval_of_rate(double rate, int64_t count, double confidence = 0.95);
 
-/// x with P(X <= x) = probability for a standard normal X, to 1e-15 relative; 0 < probability < 1.
+/// x with P(X <= x) = probability for a standard normal X, for 1e-300 <= probability < 1, to 1e-12 relative.
 double normal_quantile(double probability);
 
 /// The `probability` quantile of `values`, linear between neighbours as numpy.quantile; NaN for no values.

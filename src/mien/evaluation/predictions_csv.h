@@ -10,6 +10,9 @@
 
 namespace mien::evaluation {
 
+/// `text` as one csv field: quoted where it holds a comma, a quote or a line break (RFC 4180).
+std::string csv_field(std::string_view text);
+
 /// Text of predictions_val.csv, header included:
 /// `row,label,predicted,correct,p_angry,...,logit_angry,...`; label and predicted are class names, correct is 1 or 0;
 /// label and correct are empty where the label is unknown. Numbers read back to the same bits.
