@@ -38,7 +38,9 @@ std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, i
 /// As many rows as `rows` has, in random order, every class equally often (to within one), the rows of a class equally
 /// often (to within one): rows of rare classes come repeatedly, rows of frequent ones take turns over the epochs.
 /// Unlabelled rows never come. Depends on seed and epoch only. Throws Error(bad_data) if no row is labelled.
-std::vector<int64_t> balanced_epoch_order(const Dataset& dataset, std::span<const int64_t> rows, uint64_t seed,
+std::vector<int64_t> balanced_epoch_order(const Dataset& dataset,
+                                          std::span<const int64_t> rows,
+                                          uint64_t seed,
                                           int64_t epoch);
 
 }  // namespace mien::data

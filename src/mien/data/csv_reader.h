@@ -19,8 +19,8 @@ struct CsvOptions {
 /// The first line names the columns, in any order and case, surrounding spaces ignored: `pixels` or `feature` (needed),
 /// `emotion` or `label`, `Usage`, `id`; other columns are ignored. Every further line is a row; a pixels cell holds the
 /// image row by row, whole numbers 0-255 separated by spaces. Cells may be quoted, lines may end in CRLF, a UTF-8 byte
-/// order mark and blank lines are passed over, the last line end may be missing. An empty emotion cell means unlabelled.
-/// Rows are counted from 1 without the header, lines from 1 with it.
+/// order mark and blank lines are passed over, the last line end may be missing. An empty emotion cell means
+/// unlabelled. Rows are counted from 1 without the header, lines from 1 with it.
 ///
 /// Reads on mien::threads() threads; neither the result nor the error depends on their number.
 /// Throws Error(bad_data) naming the file, the first bad row of the file, what it holds and what was expected.

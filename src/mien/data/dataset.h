@@ -10,8 +10,8 @@
 namespace mien::data {
 
 /// FER2013's classes in label order.
-inline constexpr std::array<std::string_view, 7> kExpressionNames{"angry", "disgust", "fear",   "happy",
-                                                                  "sad",   "surprise", "neutral"};
+inline constexpr std::array<std::string_view, 7> kExpressionNames{
+    "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"};
 
 /// Label of a face nobody has labelled.
 inline constexpr int32_t kUnlabelled = -1;
@@ -25,14 +25,14 @@ struct Dataset {
   int64_t height = 48;
   int64_t width = 48;
   std::vector<std::string> class_names{kExpressionNames.begin(), kExpressionNames.end()};
-  std::vector<uint8_t> pixels;             ///< [N, channels, height, width]
-  std::vector<int32_t> labels;             ///< [N], 0..classes-1 or kUnlabelled
-  std::vector<Usage> usages;               ///< [N]
-  std::vector<int64_t> ids;                ///< [N] the source's `id` column, else the row's number, counted from 0
-  std::vector<float> label_distribution;   ///< [N, classes], each row sums to 1; empty where labels are hard
-  std::vector<uint8_t> evidence;           ///< [N, height, width], 255 where a drawn face carries its expression; or empty
-  std::string source;                      ///< path or description, for messages and run records
-  std::string checksum;                    ///< of the source's bytes (see mien::checksum)
+  std::vector<uint8_t> pixels;            ///< [N, channels, height, width]
+  std::vector<int32_t> labels;            ///< [N], 0..classes-1 or kUnlabelled
+  std::vector<Usage> usages;              ///< [N]
+  std::vector<int64_t> ids;               ///< [N] the source's `id` column, else the row's number, counted from 0
+  std::vector<float> label_distribution;  ///< [N, classes], each row sums to 1; empty where labels are hard
+  std::vector<uint8_t> evidence;  ///< [N, height, width], 255 where a drawn face carries its expression; or empty
+  std::string source;             ///< path or description, for messages and run records
+  std::string checksum;           ///< of the source's bytes (see mien::checksum)
 
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
   int64_t classes() const { return static_cast<int64_t>(class_names.size()); }

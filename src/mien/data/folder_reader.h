@@ -18,10 +18,10 @@ struct FolderOptions {
 /// ROOT/train, ROOT/validation and ROOT/test, which set the rows' usage: train (training) to Training, validation (val,
 /// valid) and test (public_test) to PublicTest. Throws Error(bad_data) if both validation and test exist.
 ///
-/// If every class folder bears a known expression (any case; also anger, disgusted, fearful, happiness, sadness, surprised,
-/// and 0 to 6), labels are FER2013's; otherwise classes are the folder names in byte order. Rows are in byte order of
-/// their paths; ids are the rows' numbers. Throws Error(usage) in a build without MIEN_WITH_VISION, Error(bad_data) for a
-/// folder without class folders or pictures and for the first unreadable picture.
+/// If every class folder bears a known expression (any case; also anger, disgusted, fearful, happiness, sadness,
+/// surprised, and 0 to 6), labels are FER2013's; otherwise classes are the folder names in byte order. Rows are in byte
+/// order of their paths; ids are the rows' numbers. Throws Error(usage) in a build without MIEN_WITH_VISION,
+/// Error(bad_data) for a folder without class folders or pictures and for the first unreadable picture.
 Dataset read_folder(const std::filesystem::path& root, const FolderOptions& options, Listener& listener);
 
 }  // namespace mien::data

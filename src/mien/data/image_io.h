@@ -21,7 +21,8 @@ bool has_image_files();
 /// Throws Error(bad_data) naming the file if it is missing, larger than 256 MB, or no picture.
 GrayImage read_gray_image(const std::filesystem::path& path);
 
-/// `image` resampled to height x width: each pixel the mean of the area it covers when shrinking, bilinear when growing.
+/// `image` resampled to height x width: each pixel the mean of the area it covers when shrinking, bilinear when
+/// growing.
 GrayImage resize_gray(const GrayImage& image, int64_t height, int64_t width);
 
 /// Writes [height, width] gray pixels as png, atomically. Throws Error(failed) if the file cannot be written.

@@ -22,9 +22,9 @@ struct DataOptions {
   void bind(OptionSet& options);
 };
 
-/// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the labelled
-/// rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is named, and
-/// Error(bad_data) if it cannot be read.
+/// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the
+/// labelled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is
+/// named, and Error(bad_data) if it cannot be read.
 Dataset load(const DataOptions& options, Listener& listener);
 
 }  // namespace mien::data

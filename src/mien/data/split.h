@@ -36,9 +36,9 @@ struct SplitOptions {
 /// understand, and Error(bad_data) where no training row, or no validation row other than for `none`, would be left.
 Split make_split(const Dataset& dataset, const SplitOptions& options);
 
-/// A random part of `rows` holding `fraction` of each class, ascending; rounded so that round(fraction * rows) are kept.
-/// `purpose` names the random stream.
-std::vector<int64_t> stratified_part(const Dataset& dataset, const std::vector<int64_t>& rows, double fraction,
-                                     uint64_t seed, std::string_view purpose);
+/// A random part of `rows` holding `fraction` of each class, ascending; rounded so that round(fraction * rows) are
+/// kept. `purpose` names the random stream.
+std::vector<int64_t> stratified_part(
+    const Dataset& dataset, const std::vector<int64_t>& rows, double fraction, uint64_t seed, std::string_view purpose);
 
 }  // namespace mien::data

@@ -1,0 +1,249 @@
+#include "mien/data/leak_check.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/hash.h"
+#include "mien/core/parallel.h"
+#include "mien/core/text.h"
+
+namespace mien::data {
+namespace {
+
+enum class Role : uint8_t { unused, training, validation, test };
+
+std::vector<Role> roles_of(const Dataset& dataset, const Split* split) {
+  std::vector<Role> roles(dataset.labels.size(), Role::unused);
+  if (split != nullptr) {
+    for (const int64_t row : split->training) roles.at(static_cast<size_t>(row)) = Role::training;
+    for (const int64_t row : split->validation) roles.at(static_cast<size_t>(row)) = Role::validation;
+    for (const int64_t row : split->test) roles.at(static_cast<size_t>(row)) = Role::test;
+    return roles;
+  }
+  for (size_t row = 0; row < roles.size(); ++row) {
+    const Usage usage = dataset.usages[row];
+    roles[row] = usage == Usage::training || usage == Usage::unknown ? Role::training : Role::test;
+  }
+  return roles;
+}
+
+/// Rows with the same bytes, one list each image, lists and rows ascending.
+std::vector<std::vector<int64_t>> group_by_bytes(const Dataset& dataset) {
+  std::vector<uint64_t> hashes(dataset.labels.size());
+  const auto bytes = [&](int64_t row) {
+    const auto image = dataset.image(row);
+    return std::string_view(reinterpret_cast<const char*>(image.data()), image.size());
+  };
+  parallel_for(dataset.size(), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) hashes[static_cast<size_t>(row)] = hash64(bytes(row));
+  });
+  std::vector<int64_t> order(hashes.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    const uint64_t hash_a = hashes[static_cast<size_t>(a)];
+    const uint64_t hash_b = hashes[static_cast<size_t>(b)];
+    if (hash_a != hash_b) return hash_a < hash_b;
+    const int difference = bytes(a).compare(bytes(b));
+    return difference != 0 ? difference < 0 : a < b;
+  });
+  std::vector<std::vector<int64_t>> groups;
+  for (const int64_t row : order) {
+    const bool same = !groups.empty() &&
+                      hashes[static_cast<size_t>(groups.back()[0])] == hashes[static_cast<size_t>(row)] &&
+                      bytes(groups.back()[0]) == bytes(row);
+    if (!same) groups.emplace_back();
+    groups.back().push_back(row);
+  }
+  std::sort(groups.begin(), groups.end());
+  return groups;
+}
+
+bool is_constant(std::span<const uint8_t> image) {
+  return std::all_of(image.begin(), image.end(), [&](uint8_t value) { return value == image[0]; });
+}
+
+bool labels_differ(const Dataset& dataset, const std::vector<int64_t>& rows) {
+  int32_t first = kUnlabelled;
+  for (const int64_t row : rows) {
+    const int32_t label = dataset.labels[static_cast<size_t>(row)];
+    if (label == kUnlabelled) continue;
+    if (first == kUnlabelled) first = label;
+    if (label != first) return true;
+  }
+  return false;
+}
+
+/// Which roles the copies of one image have.
+struct Roles {
+  bool training = false;
+  bool held_out = false;
+};
+
+std::string first_rows(const std::vector<int64_t>& rows) {
+  constexpr size_t kShown = 12;
+  std::vector<std::string> shown;
+  for (size_t i = 0; i < std::min(kShown, rows.size()); ++i) shown.push_back(std::to_string(rows[i]));
+  return join(shown, " ") + (rows.size() > kShown ? " ..." : "");
+}
+
+}  // namespace
+
+void LeakOptions::bind(OptionSet& options) {
+  options.add(&near_copies, {.name = "near-copies", .help = "look for near copies too, not only for exact ones"});
+  options.add(&near_correlation,
+              {.name = "near-correlation",
+               .help = "images whose pixels correlate at least this much are near copies",
+               .minimum = 0.8,
+               .maximum = 0.99999});
+  options.add(&mirrored_copies, {.name = "mirrored-copies", .help = "count left-right mirror images as near copies"});
+}
+
+LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOptions& options) {
+  const std::vector<Role> roles = roles_of(dataset, split);
+  const auto role = [&](int64_t row) { return roles[static_cast<size_t>(row)]; };
+  const std::vector<std::vector<int64_t>> groups = group_by_bytes(dataset);
+  LeakReport report;
+  report.images = dataset.size();
+  report.distinct = static_cast<int64_t>(groups.size());
+  report.training_rows = std::count(roles.begin(), roles.end(), Role::training);
+  report.validation_rows = std::count(roles.begin(), roles.end(), Role::validation);
+  report.test_rows = std::count(roles.begin(), roles.end(), Role::test);
+
+  std::vector<int64_t> representatives;                 // of the images that are not constant
+  std::vector<size_t> group_of(dataset.labels.size());  // of every row
+  std::vector<Roles> group_roles(groups.size());
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const std::vector<int64_t>& rows = groups[g];
+    for (const int64_t row : rows) {
+      group_of[static_cast<size_t>(row)] = g;
+      group_roles[g].training |= role(row) == Role::training;
+      group_roles[g].held_out |= role(row) == Role::validation || role(row) == Role::test;
+    }
+    if (is_constant(dataset.image(rows[0]))) {
+      report.constant.insert(report.constant.end(), rows.begin(), rows.end());
+    } else {
+      representatives.push_back(rows[0]);
+    }
+    if (rows.size() < 2) continue;
+    if (labels_differ(dataset, rows)) report.conflicting.push_back(static_cast<int64_t>(report.copies.size()));
+    report.copies.push_back(rows);
+  }
+  std::sort(report.constant.begin(), report.constant.end());
+
+  // A near copy on the other side matters only where there is no exact one.
+  std::vector<Roles> near_roles(groups.size());  // of the near copies of each image
+  if (options.near_copies) {
+    report.near_copies = find_near_copies(dataset, representatives, options.near_correlation, options.mirrored_copies);
+    for (const NearCopy& pair : report.near_copies) {
+      const size_t a = group_of[static_cast<size_t>(pair.first)];
+      const size_t b = group_of[static_cast<size_t>(pair.second)];
+      near_roles[a].training |= group_roles[b].training;
+      near_roles[a].held_out |= group_roles[b].held_out;
+      near_roles[b].training |= group_roles[a].training;
+      near_roles[b].held_out |= group_roles[a].held_out;
+    }
+  }
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    const size_t g = group_of[static_cast<size_t>(row)];
+    const auto add = [row](bool exact, bool near, std::vector<int64_t>& to_exact, std::vector<int64_t>& to_near) {
+      if (exact) to_exact.push_back(row);
+      if (!exact && near) to_near.push_back(row);
+    };
+    switch (role(row)) {
+      case Role::unused:
+        break;
+      case Role::training:
+        add(group_roles[g].held_out, near_roles[g].held_out, report.leaking_training, report.near_leaking_training);
+        break;
+      case Role::validation:
+        add(group_roles[g].training,
+            near_roles[g].training,
+            report.validation_in_training,
+            report.near_validation_in_training);
+        break;
+      case Role::test:
+        add(group_roles[g].training, near_roles[g].training, report.test_in_training, report.near_test_in_training);
+        break;
+    }
+  }
+  return report;
+}
+
+std::string LeakReport::line() const {
+  if (clean()) return "";
+  std::vector<std::string> parts;
+  const auto add =
+      [&](const char* name, int64_t rows, const std::vector<int64_t>& exact, const std::vector<int64_t>& near) {
+        if (exact.empty() && near.empty()) return;
+        std::string part = fmt::format("{} of {} {} rows have an exact copy in training",
+                                       with_commas(static_cast<int64_t>(exact.size())),
+                                       with_commas(rows),
+                                       name);
+        if (!near.empty()) part += fmt::format(", {} more a near copy", with_commas(static_cast<int64_t>(near.size())));
+        parts.push_back(part);
+      };
+  add("validation", validation_rows, validation_in_training, near_validation_in_training);
+  add("test", test_rows, test_in_training, near_test_in_training);
+  return join(parts, "; ") +
+         fmt::format(" ({} training rows concerned)",
+                     with_commas(static_cast<int64_t>(leaking_training.size() + near_leaking_training.size())));
+}
+
+std::string LeakReport::table() const {
+  std::string text;
+  const auto add = [&](std::string_view name, int64_t count, const std::string& detail = "") {
+    text += fmt::format("{:<46}{:>8}", name, with_commas(count));
+    text += detail.empty() ? "\n" : "  " + detail + "\n";
+  };
+  const auto add_rows = [&](std::string_view name, const std::vector<int64_t>& rows) {
+    add(name, static_cast<int64_t>(rows.size()), rows.empty() ? "" : "rows " + first_rows(rows));
+  };
+  std::vector<int64_t> conflicting_rows;
+  for (const int64_t group : conflicting) conflicting_rows.push_back(copies[static_cast<size_t>(group)][0]);
+  int64_t copied = 0;
+  for (const auto& group : copies) copied += static_cast<int64_t>(group.size());
+  add("images", images);
+  add("distinct images", distinct);
+  add("groups of exact copies", static_cast<int64_t>(copies.size()), fmt::format("{} rows", with_commas(copied)));
+  add_rows("  of them with conflicting labels", conflicting_rows);
+  add_rows("constant images", constant);
+  const auto mirrored =
+      std::count_if(near_copies.begin(), near_copies.end(), [](const NearCopy& p) { return p.mirrored; });
+  add("pairs of near copies",
+      static_cast<int64_t>(near_copies.size()),
+      mirrored > 0 ? fmt::format("{} of them mirrored", with_commas(mirrored)) : "");
+  add_rows("training rows with a copy held out", leaking_training);
+  add_rows("  further ones with a near copy held out", near_leaking_training);
+  if (validation_rows > 0) {
+    add_rows("validation rows with a copy in training", validation_in_training);
+    add_rows("  further ones with a near copy in training", near_validation_in_training);
+  }
+  if (test_rows > 0) {
+    add_rows("test rows with a copy in training", test_in_training);
+    add_rows("  further ones with a near copy in training", near_test_in_training);
+  }
+  return text;
+}
+
+Split drop_leaks(const Split& split, const LeakReport& report, bool near_copies) {
+  std::vector<int64_t> dropped = report.leaking_training;
+  if (near_copies) {
+    dropped.insert(dropped.end(), report.near_leaking_training.begin(), report.near_leaking_training.end());
+    std::sort(dropped.begin(), dropped.end());
+  }
+  Split out = split;
+  out.training.clear();
+  std::set_difference(
+      split.training.begin(), split.training.end(), dropped.begin(), dropped.end(), std::back_inserter(out.training));
+  const auto count = static_cast<int64_t>(split.training.size() - out.training.size());
+  if (out.training.empty()) throw_bad_data("no training row is left without those that have a copy held out");
+  if (count > 0)
+    out.description += fmt::format(", without {} training rows that have a copy held out", with_commas(count));
+  return out;
+}
+
+}  // namespace mien::data

@@ -1,0 +1,122 @@
+#include "mien/data/load.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/text.h"
+#include "mien/data/csv_reader.h"
+#include "mien/data/drawn_faces.h"
+#include "mien/data/ferplus.h"
+#include "mien/data/folder_reader.h"
+#include "mien/data/split.h"
+
+namespace mien::data {
+namespace {
+
+constexpr int64_t kMostDrawn = 10'000'000;
+
+/// COUNT of "drawn:COUNT", 0 for "drawn"; nothing for a path.
+std::optional<int64_t> drawn_count(const std::string& data) {
+  if (data == "drawn") return 0;
+  if (!data.starts_with("drawn:")) return std::nullopt;
+  const auto count = parse_int(std::string_view(data).substr(6));
+  if (!count || *count < 1 || *count > kMostDrawn) {
+    throw_usage(
+        fmt::format("data is {}, expected drawn:COUNT with a count from 1 to {}", quote_sample(data), kMostDrawn));
+  }
+  return count;
+}
+
+Dataset draw(int64_t count, const DataOptions& options) {
+  DrawOptions draw_options;
+  draw_options.draw_seed = options.data_seed;
+  draw_options.side = options.image_side;
+  if (count == 0) return draw_faces(draw_options);
+  const auto classes = static_cast<int64_t>(kExpressionNames.size());
+  draw_options.count_per_class = (count + classes - 1) / classes;
+  Dataset faces = draw_faces(draw_options);
+  if (faces.size() == count) return faces;
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < count; ++row) rows.push_back(row);
+  return faces.subset(rows);
+}
+
+Dataset keep_fraction(Dataset dataset, const DataOptions& options) {
+  std::vector<int64_t> kept;
+  std::vector<int64_t> divided;
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    const Usage usage = dataset.usages[static_cast<size_t>(row)];
+    const bool may_train = usage == Usage::training || usage == Usage::unknown;
+    const bool labelled = dataset.labels[static_cast<size_t>(row)] != kUnlabelled;
+    (may_train && labelled ? divided : kept).push_back(row);
+  }
+  const auto part =
+      stratified_part(dataset, divided, options.fraction, static_cast<uint64_t>(options.data_seed), "data fraction");
+  kept.insert(kept.end(), part.begin(), part.end());
+  std::sort(kept.begin(), kept.end());
+  if (kept.empty()) {
+    throw_bad_data(fmt::format(
+        "a fraction of {} of the {} rows of {} leaves none", options.fraction, dataset.size(), dataset.source));
+  }
+  return dataset.subset(kept);
+}
+
+}  // namespace
+
+void DataOptions::bind(OptionSet& options) {
+  options.add(&data, {.name = "data", .help = "faces: a csv file, a folder of class folders, drawn or drawn:COUNT"});
+  options.add(&fraction,
+              {.name = "fraction",
+               .help = "part of the training rows to keep, drawn from every class in proportion",
+               .minimum = 1e-6,
+               .maximum = 1});
+  options.add(&ferplus,
+              {.name = "ferplus",
+               .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
+               .source = "Barsoum et al. 2016, arXiv:1608.01041"});
+  options.add(&ferplus_labels,
+              {.name = "ferplus-labels",
+               .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
+               .choices = {"majority", "distribution"},
+               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3"});
+  options.add(
+      &skip_bad_rows,
+      {.name = "skip-bad-rows", .help = "leave rows and pictures out that cannot be read, instead of stopping"});
+  options.add(&drop_leaks,
+              {.name = "drop-leaks", .help = "leave training rows out that have an exact copy in validation or test"});
+  options.add(&image_side,
+              {.name = "image-side",
+               .help = "side to which pictures of a folder are resized, and drawn faces are drawn",
+               .unit = "pixels",
+               .minimum = 8,
+               .maximum = 1024});
+  options.add(&data_seed,
+              {.name = "data-seed", .help = "seed of drawn faces and of the rows --fraction keeps", .minimum = 0});
+}
+
+Dataset load(const DataOptions& options, Listener& listener) {
+  if (options.data.empty()) {
+    throw_usage("no data is named",
+                "--data FILE.csv, --data FOLDER with one folder of pictures a class, or --data drawn");
+  }
+  Dataset dataset;
+  std::error_code ignored;
+  if (const auto count = drawn_count(options.data)) {
+    dataset = draw(*count, options);
+  } else if (std::filesystem::is_directory(options.data, ignored)) {
+    dataset =
+        read_folder(options.data, {.skip_bad_images = options.skip_bad_rows, .side = options.image_side}, listener);
+  } else {
+    dataset = read_csv(options.data, {.skip_bad_rows = options.skip_bad_rows}, listener);
+  }
+  if (!options.ferplus.empty()) apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener);
+  if (options.fraction < 1) dataset = keep_fraction(std::move(dataset), options);
+  return dataset;
+}
+
+}  // namespace mien::data
