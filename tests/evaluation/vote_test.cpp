@@ -92,9 +92,10 @@ TEST(MeanProbability, IsTheMeanAndItsLogitsGiveItBack) {
   expect_near(again, {0.3, 0.7, 0}, 1e-15);
 }
 
-TEST(MeanProbability, OfThreeMembersSureOfOneClassStaysWithinOne) {
+TEST(MeanProbability, OfNineMembersSureOfOneClassStaysWithinOne) {
   const Predictions sure = make_predictions({0}, {{1, 0}});
-  const Predictions mean = combine({sure, sure, sure, sure, sure, sure}, Vote::mean_probability);
+  const Predictions mean = combine(std::vector<Predictions>(9, sure), Vote::mean_probability);
+  EXPECT_EQ(row_of(mean, 0), (std::vector<double>{1, 0}));  // nine times 1.0 / 9 is more than 1
   EXPECT_NO_THROW(check_predictions(mean, "mean"));
 }
 

@@ -82,7 +82,7 @@ class RowCombiner {
       for (size_t k = 0; k < scores.size(); ++k) scores[k] += share * row[k];
     }
     if (vote_ == Vote::mean_logit) return;
-    for (double& score : scores) score = std::min(score, 1.0);  // shares of 1 / 3 may sum to a little more
+    for (double& score : scores) score = std::min(score, 1.0);  // nine shares of 1 / 9 sum to a little more
     if (vote_ != Vote::majority) return;
     // Votes are counted as whole numbers, so that members of equal standing tie exactly.
     std::fill(votes_.begin(), votes_.end(), 0);
