@@ -43,7 +43,8 @@ Graph load_graph(const std::string& name_or_path) {
   std::vector<std::string> names;
   for (const EmbeddedFile& file : networks_files()) names.emplace_back(file.name);
   const bool is_path = name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".toml");
-  throw_usage(fmt::format("cannot load network {}: {}", quote_sample(name_or_path, 200),
+  throw_usage(fmt::format("cannot load network {}: {}",
+                          quote_sample(name_or_path, 200),
                           is_path ? "there is no such file" : "it is neither a built-in network nor a file"),
               suggestion(name_or_path, names));
 }

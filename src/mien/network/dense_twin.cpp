@@ -77,10 +77,14 @@ std::string dense_twin_toml(const Graph& graph) {
                                     : find_widths(input.elements(), graph.classes(), wanted);
   const int64_t reached = widths.trainable_parameters();
   if (wanted == 0 || widths.error(wanted) > kTolerance) {
-    throw_usage(fmt::format("cannot find a dense twin of {}: it trains {} parameters, the nearest dense network on {} "
-                            "inputs trains {}, expected one within {} %",
-                            graph.name, with_commas(wanted), with_commas(input.elements()), with_commas(reached),
-                            100 * kTolerance));
+    throw_usage(
+        fmt::format("cannot find a dense twin of {}: it trains {} parameters, the nearest dense network on {} "
+                    "inputs trains {}, expected one within {} %",
+                    graph.name,
+                    with_commas(wanted),
+                    with_commas(input.elements()),
+                    with_commas(reached),
+                    100 * kTolerance));
   }
   std::string name = graph.name.substr(0, 58) + "-dense";
   std::string text = fmt::format(
@@ -90,7 +94,14 @@ std::string dense_twin_toml(const Graph& graph) {
       "input  = [{}, {}, {}]\n"
       "layers = [\n"
       "  \"flatten\",\n",
-      graph.name, with_commas(reached), with_commas(wanted), name, graph.name, input.channels, input.height, input.width);
+      graph.name,
+      with_commas(reached),
+      with_commas(wanted),
+      name,
+      graph.name,
+      input.channels,
+      input.height,
+      input.width);
   for (const int64_t width : {widths.first, widths.middle, widths.last}) {
     text += fmt::format("  {{ dense = {} }}, \"relu\", \"batch_norm\", {{ dropout = 0.25 }},\n", width);
   }

@@ -35,8 +35,10 @@ int64_t weights(const Layer& layer) {
     case LayerKind::conv:
       return layer.output_shape.channels * (layer.input_shape.channels / layer.groups) * layer.kernel_height *
              layer.kernel_width;
-    case LayerKind::dense: return layer.output_shape.channels * layer.input_shape.channels;
-    default: return 0;
+    case LayerKind::dense:
+      return layer.output_shape.channels * layer.input_shape.channels;
+    default:
+      return 0;
   }
 }
 

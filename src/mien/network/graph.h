@@ -51,8 +51,8 @@ struct Padding {
 /// One node. Only the members that its kind uses are meaningful.
 struct Layer {
   LayerKind kind = LayerKind::input;
-  std::string name;             ///< stable and unique: kind plus a count from 1 ("conv2", "leaky_relu2"); lone kinds too,
-                                ///< except "input", "flatten" when there is one of it
+  std::string name;             ///< stable and unique: kind plus a count from 1 ("conv2", "leaky_relu2"), lone kinds
+                                ///< too, except "input", and "flatten" when there is one of it
   std::vector<int> inputs;      ///< indices of the nodes it reads; always smaller than its own
   Shape input_shape;            ///< of inputs[0]
   Shape output_shape;

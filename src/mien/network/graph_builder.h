@@ -12,11 +12,11 @@ namespace mien::network {
 
 /// Bounds of a network file. They keep every size, sum and product below within int64_t.
 inline constexpr int64_t kMostLayers = 2000;
-inline constexpr int64_t kMostChannels = int64_t{1} << 16;       ///< of an image or a convolution
-inline constexpr int64_t kMostSide = int64_t{1} << 12;           ///< pixels: input sides, kernels, strides
+inline constexpr int64_t kMostChannels = int64_t{1} << 16;  ///< of an image or a convolution
+inline constexpr int64_t kMostSide = int64_t{1} << 12;      ///< pixels: input sides, kernels, strides
 inline constexpr int64_t kMostDenseOutputs = int64_t{1} << 20;
-inline constexpr int64_t kMostElements = int64_t{1} << 28;       ///< values of one sample between two layers
-inline constexpr int64_t kMostParameters = int64_t{1} << 31;     ///< of a network, with buffers
+inline constexpr int64_t kMostElements = int64_t{1} << 28;    ///< values of one sample between two layers
+inline constexpr int64_t kMostParameters = int64_t{1} << 31;  ///< of a network, with buffers
 
 /// Writes a graph node by node: gives each node its name and shapes and checks it against what it reads.
 /// Failures are Error(usage) as "FILE:LINE: what is wrong".

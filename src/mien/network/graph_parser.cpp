@@ -54,8 +54,8 @@ const std::vector<Spelling>& spellings() {
 }
 
 const Spelling* find_spelling(std::string_view word) {
-  const auto found = std::find_if(spellings().begin(), spellings().end(),
-                                  [&](const Spelling& spelling) { return spelling.word == word; });
+  const auto found = std::find_if(
+      spellings().begin(), spellings().end(), [&](const Spelling& spelling) { return spelling.word == word; });
   return found == spellings().end() ? nullptr : &*found;
 }
 
@@ -119,8 +119,10 @@ class Parser {
   int read_squeeze_excite(const Item& item, int node);
   int read_repeat(const Item& item, int node, int depth);
 
-  int64_t whole(const Item& item, std::string_view key, const toml::node& value, int64_t minimum, int64_t maximum) const;
-  int64_t whole_option(const Item& item, std::string_view key, int64_t fallback, int64_t minimum, int64_t maximum) const;
+  int64_t whole(
+      const Item& item, std::string_view key, const toml::node& value, int64_t minimum, int64_t maximum) const;
+  int64_t whole_option(
+      const Item& item, std::string_view key, int64_t fallback, int64_t minimum, int64_t maximum) const;
   double number(const Item& item,
                 std::string_view key,
                 double fallback,
@@ -140,8 +142,10 @@ class Parser {
 
 toml::table Parser::parse_toml() const {
   if (text_.size() > kMostBytes) {
-    fail(1, fmt::format("the network file has {} bytes, expected at most {}", with_commas(int64_t(text_.size())),
-                        with_commas(kMostBytes)));
+    fail(1,
+         fmt::format("the network file has {} bytes, expected at most {}",
+                     with_commas(int64_t(text_.size())),
+                     with_commas(kMostBytes)));
   }
   int line = 1;
   int64_t dots = 0;
@@ -179,8 +183,9 @@ Shape Parser::read_input(const toml::table& root) const {
   const int line = line_of(node->source());
   const toml::array* sizes = node->as_array();
   if (sizes == nullptr || sizes->size() != 3) {
-    fail(line, fmt::format("input is {}, expected three whole numbers, [channels, height, width]",
-                           sizes == nullptr ? found_text(*node) : fmt::format("a list of {}", sizes->size())));
+    fail(line,
+         fmt::format("input is {}, expected three whole numbers, [channels, height, width]",
+                     sizes == nullptr ? found_text(*node) : fmt::format("a list of {}", sizes->size())));
   }
   std::array<int64_t, 3> values{};
   const std::array<int64_t, 3> most{kMostChannels, kMostSide, kMostSide};
@@ -207,7 +212,8 @@ Graph Parser::parse() {
   graph.toml = std::string(text_);
   if (const toml::node* source = root.get("source")) {
     const auto* value = source->as_string();
-    if (value == nullptr) fail(line_of(source->source()), fmt::format("source is {}, expected text", found_text(*source)));
+    if (value == nullptr)
+      fail(line_of(source->source()), fmt::format("source is {}, expected text", found_text(*source)));
     graph.source = value->get();
   }
   const Shape input = read_input(root);
@@ -215,8 +221,9 @@ Graph Parser::parse() {
   const toml::node* layers = root.get("layers");
   if (layers == nullptr) fail(1, "the network has no layers", "add: layers = [ ... ]");
   if (!layers->is_array() || layers->as_array()->empty()) {
-    fail(line_of(layers->source()), fmt::format("layers is {}, expected a list of layers",
-                                                layers->is_array() ? "an empty list" : found_text(*layers)));
+    fail(line_of(layers->source()),
+         fmt::format("layers is {}, expected a list of layers",
+                     layers->is_array() ? "an empty list" : found_text(*layers)));
   }
   read_layers(*layers->as_array(), 0, 0);
   graph.layers = builder_->finish();
@@ -247,7 +254,8 @@ int Parser::read_layer(const toml::node& entry, int node, int depth) {
 std::string Parser::subject_of(const Spelling& spelling) const {
   if (spelling.word == "depthwise") return builder_->next_name(LayerKind::conv);
   for (int kind = 0; kind <= static_cast<int>(LayerKind::multiply); ++kind) {
-    if (to_text(static_cast<LayerKind>(kind)) == spelling.word) return builder_->next_name(static_cast<LayerKind>(kind));
+    if (to_text(static_cast<LayerKind>(kind)) == spelling.word)
+      return builder_->next_name(static_cast<LayerKind>(kind));
   }
   return std::string(spelling.word);  // a block, which is no node of its own
 }
@@ -270,7 +278,8 @@ const Spelling* Parser::spelling_of(const toml::table& table, int line) const {
   }
   for (const auto& [key, node] : table) {
     if (std::find(options.begin(), options.end(), key.str()) == options.end()) {
-      fail(line_of(key.source()), fmt::format("unknown layer {}", quote_sample(key.str())),
+      fail(line_of(key.source()),
+           fmt::format("unknown layer {}", quote_sample(key.str())),
            suggestion(key.str(), spelling_words()));
     }
   }
@@ -283,19 +292,22 @@ Parser::Item Parser::read_item(const toml::node& entry) const {
   if (const auto* word = entry.as_string()) {
     item.spelling = find_spelling(word->get());
     if (item.spelling == nullptr) {
-      fail(item.line, fmt::format("unknown layer {}", quote_sample(word->get())), suggestion(word->get(), spelling_words()));
+      fail(item.line,
+           fmt::format("unknown layer {}", quote_sample(word->get())),
+           suggestion(word->get(), spelling_words()));
     }
     if (!item.spelling->example.empty()) {
-      fail(item.line, fmt::format("{} stands without a value, expected {}", subject_of(*item.spelling),
-                                  item.spelling->example));
+      fail(item.line,
+           fmt::format("{} stands without a value, expected {}", subject_of(*item.spelling), item.spelling->example));
     }
     item.subject = subject_of(*item.spelling);
     return item;
   }
   item.table = entry.as_table();
   if (item.table == nullptr) {
-    fail(item.line, fmt::format("a layer is {}, expected a word such as \"relu\" or a table such as {{ dense = 128 }}",
-                                found_text(entry)));
+    fail(item.line,
+         fmt::format("a layer is {}, expected a word such as \"relu\" or a table such as {{ dense = 128 }}",
+                     found_text(entry)));
   }
   item.spelling = spelling_of(*item.table, item.line);
   item.subject = subject_of(*item.spelling);
@@ -303,7 +315,8 @@ Parser::Item Parser::read_item(const toml::node& entry) const {
   for (const auto& [key, node] : *item.table) {
     if (key.str() == item.spelling->word) continue;
     if (std::find(options.begin(), options.end(), key.str()) != options.end()) continue;
-    fail(line_of(key.source()), fmt::format("{} has the unknown option {}", item.subject, quote_sample(key.str())),
+    fail(line_of(key.source()),
+         fmt::format("{} has the unknown option {}", item.subject, quote_sample(key.str())),
          options.empty() ? fmt::format("{} has no options", item.spelling->word) : suggestion(key.str(), options));
   }
   return item;
@@ -379,8 +392,9 @@ int Parser::read_pool(const Item& item, int node) {
   // As Keras and PyTorch: a pool steps by its own size unless told otherwise.
   layer.stride = whole_option(item, "stride", layer.kernel_height, 1, kMostSide);
   if (item.option("stride") == nullptr && layer.kernel_height != layer.kernel_width) {
-    fail(item.line, fmt::format("{} has kernel {}x{} and no stride, expected one", item.subject, layer.kernel_height,
-                                layer.kernel_width));
+    fail(item.line,
+         fmt::format(
+             "{} has kernel {}x{} and no stride, expected one", item.subject, layer.kernel_height, layer.kernel_width));
   }
   layer.padding = read_padding(item, layer, builder_->shape(node));
   return builder_->add(std::move(layer), {node});
@@ -388,8 +402,7 @@ int Parser::read_pool(const Item& item, int node) {
 
 int Parser::read_residual(const Item& item, int node, int depth) {
   const int branch = read_layers(list(item, "residual"), node, depth + 1);
-  const int shortcut =
-      item.option("shortcut") == nullptr ? node : read_layers(list(item, "shortcut"), node, depth + 1);
+  const int shortcut = item.option("shortcut") == nullptr ? node : read_layers(list(item, "shortcut"), node, depth + 1);
   return builder_->add({.kind = LayerKind::add, .line = item.line}, {branch, shortcut});
 }
 
@@ -430,12 +443,17 @@ int64_t Parser::whole(
   const std::string_view shown = key.empty() ? "value" : key;
   const auto* number = value.as_integer();
   if (number == nullptr) {
-    fail(line_of(value.source()), fmt::format("{} has {} {}, expected a whole number at least {}", item.subject, shown,
-                                              found_text(value), minimum));
+    fail(line_of(value.source()),
+         fmt::format(
+             "{} has {} {}, expected a whole number at least {}", item.subject, shown, found_text(value), minimum));
   }
   if (number->get() < minimum || number->get() > maximum) {
-    fail(line_of(value.source()), fmt::format("{} has {} {}, expected {}", item.subject, shown, number->get(),
-                                              range_text(minimum, maximum, number->get())));
+    fail(line_of(value.source()),
+         fmt::format("{} has {} {}, expected {}",
+                     item.subject,
+                     shown,
+                     number->get(),
+                     range_text(minimum, maximum, number->get())));
   }
   return number->get();
 }
@@ -457,8 +475,12 @@ double Parser::number(const Item& item,
   if (const auto* real = node->as_floating_point()) value = real->get();
   if (const auto* integer = node->as_integer()) value = static_cast<double>(integer->get());
   if (!std::isfinite(value) || !is_allowed(value)) {
-    fail(line_of(node->source()), fmt::format("{} has {} {}, expected {}", item.subject,
-                                              key == item.spelling->word ? "value" : key, found_text(*node), expected));
+    fail(line_of(node->source()),
+         fmt::format("{} has {} {}, expected {}",
+                     item.subject,
+                     key == item.spelling->word ? "value" : key,
+                     found_text(*node),
+                     expected));
   }
   return value;
 }
@@ -468,8 +490,11 @@ bool Parser::flag(const Item& item, std::string_view key, bool fallback) const {
   if (node == nullptr) return fallback;
   const auto* value = node->as_boolean();
   if (value == nullptr) {
-    fail(line_of(node->source()), fmt::format("{} has {} {}, expected true or false", item.subject,
-                                              key == item.spelling->word ? "value" : key, found_text(*node)));
+    fail(line_of(node->source()),
+         fmt::format("{} has {} {}, expected true or false",
+                     item.subject,
+                     key == item.spelling->word ? "value" : key,
+                     found_text(*node)));
   }
   return value->get();
 }
@@ -482,8 +507,8 @@ std::pair<int64_t, int64_t> Parser::read_kernel(const Item& item, std::string_vi
     return {side, side};
   }
   if (sides->size() != 2) {
-    fail(line_of(node.source()), fmt::format("{} has a kernel of {} numbers, expected a side or [height, width]",
-                                             item.subject, sides->size()));
+    fail(line_of(node.source()),
+         fmt::format("{} has a kernel of {} numbers, expected a side or [height, width]", item.subject, sides->size()));
   }
   return {whole(item, "kernel", (*sides)[0], 1, kMostSide), whole(item, "kernel", (*sides)[1], 1, kMostSide)};
 }
@@ -499,16 +524,24 @@ Padding Parser::read_padding(const Item& item, const Layer& layer, const Shape& 
     const int64_t most = is_pool ? least_kernel / 2 : least_kernel - 1;
     const int64_t value = number->get();
     if (value < 0 || value > most) {
-      fail(line, fmt::format("{} has padding {}, expected {} for kernel {}x{}", item.subject, value,
-                             range_text(0, most, value), layer.kernel_height, layer.kernel_width));
+      fail(line,
+           fmt::format("{} has padding {}, expected {} for kernel {}x{}",
+                       item.subject,
+                       value,
+                       range_text(0, most, value),
+                       layer.kernel_height,
+                       layer.kernel_width));
     }
     return {.top = value, .left = value, .bottom = value, .right = value};
   }
   const auto* word = node->as_string();
   if (word != nullptr && word->get() == "valid") return {};
   if (word == nullptr || word->get() != "same" || is_pool) {
-    fail(line, fmt::format("{} has padding {}, expected {}", item.subject, found_text(*node),
-                           is_pool ? "\"valid\" or a number" : "\"same\", \"valid\" or a number"));
+    fail(line,
+         fmt::format("{} has padding {}, expected {}",
+                     item.subject,
+                     found_text(*node),
+                     is_pool ? "\"valid\" or a number" : "\"same\", \"valid\" or a number"));
   }
   const auto total = [&](int64_t size, int64_t kernel) {
     const int64_t outputs = (size + layer.stride - 1) / layer.stride;
@@ -525,9 +558,11 @@ Padding Parser::read_padding(const Item& item, const Layer& layer, const Shape& 
 const toml::array& Parser::list(const Item& item, std::string_view key) const {
   const toml::node& node = *item.option(key);
   if (!node.is_array() || node.as_array()->empty()) {
-    fail(line_of(node.source()), fmt::format("{} has {} {}, expected a list of layers", item.subject,
-                                             key == item.spelling->word ? "value" : key,
-                                             node.is_array() ? "an empty list" : found_text(node)));
+    fail(line_of(node.source()),
+         fmt::format("{} has {} {}, expected a list of layers",
+                     item.subject,
+                     key == item.spelling->word ? "value" : key,
+                     node.is_array() ? "an empty list" : found_text(node)));
   }
   return *node.as_array();
 }

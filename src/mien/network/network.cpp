@@ -46,23 +46,33 @@ at::Tensor in_storage_layout(const at::Tensor& values, const at::Device& device)
 
 at::Tensor activate(const Layer& layer, const at::Tensor& x, bool in_place) {
   switch (layer.kind) {
-    case LayerKind::relu: return in_place ? at::relu_(const_cast<at::Tensor&>(x)) : at::relu(x);
+    case LayerKind::relu:
+      return in_place ? at::relu_(const_cast<at::Tensor&>(x)) : at::relu(x);
     case LayerKind::leaky_relu:
       return in_place ? at::leaky_relu_(const_cast<at::Tensor&>(x), layer.negative_slope)
                       : at::leaky_relu(x, layer.negative_slope);
-    case LayerKind::silu: return in_place ? at::silu_(const_cast<at::Tensor&>(x)) : at::silu(x);
-    default: return in_place ? at::sigmoid_(const_cast<at::Tensor&>(x)) : at::sigmoid(x);
+    case LayerKind::silu:
+      return in_place ? at::silu_(const_cast<at::Tensor&>(x)) : at::silu(x);
+    default:
+      return in_place ? at::sigmoid_(const_cast<at::Tensor&>(x)) : at::sigmoid(x);
   }
 }
 
 at::Tensor normalise(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
   const bool is_training = mode == Mode::training;
   if (is_training && x.numel() / x.size(1) < 2) {
-    throw_usage(fmt::format("cannot train {} on a batch of {}: it needs more than one value a channel", layer.name,
-                            x.size(0)),
-                "use batches of at least 2 images");
+    throw_usage(
+        fmt::format("cannot train {} on a batch of {}: it needs more than one value a channel", layer.name, x.size(0)),
+        "use batches of at least 2 images");
   }
-  return at::batch_norm(x, own[0], own[1], own[2], own[3], is_training, layer.momentum, layer.epsilon,
+  return at::batch_norm(x,
+                        own[0],
+                        own[1],
+                        own[2],
+                        own[3],
+                        is_training,
+                        layer.momentum,
+                        layer.epsilon,
                         /*cudnn_enabled=*/true);
 }
 
@@ -78,24 +88,39 @@ at::Tensor run_step(const Step& step,
   const std::vector<int64_t> stride{layer.stride, layer.stride};
   const at::Tensor none;
   switch (layer.kind) {
-    case LayerKind::input: return x;
+    case LayerKind::input:
+      return x;
     case LayerKind::conv:
-      return at::conv2d(step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before), own[0],
-                        layer.bias ? own[1] : none, stride, step.padding, /*dilation=*/{1, 1}, layer.groups);
-    case LayerKind::dense: return at::linear(x, own[0], layer.bias ? own[1] : none);
-    case LayerKind::batch_norm: return normalise(layer, x, own, mode);
+      return at::conv2d(step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before),
+                        own[0],
+                        layer.bias ? own[1] : none,
+                        stride,
+                        step.padding,
+                        /*dilation=*/{1, 1},
+                        layer.groups);
+    case LayerKind::dense:
+      return at::linear(x, own[0], layer.bias ? own[1] : none);
+    case LayerKind::batch_norm:
+      return normalise(layer, x, own, mode);
     case LayerKind::relu:
     case LayerKind::leaky_relu:
     case LayerKind::silu:
-    case LayerKind::sigmoid: return activate(layer, x, in_place);
-    case LayerKind::max_pool: return at::max_pool2d(x, kernel, stride, step.padding);
+    case LayerKind::sigmoid:
+      return activate(layer, x, in_place);
+    case LayerKind::max_pool:
+      return at::max_pool2d(x, kernel, stride, step.padding);
     case LayerKind::avg_pool:
       return at::avg_pool2d(x, kernel, stride, step.padding, /*ceil_mode=*/false, /*count_include_pad=*/false);
-    case LayerKind::global_avg_pool: return at::mean(x, {2, 3}, /*keepdim=*/true);
-    case LayerKind::flatten: return at::flatten(x, 1);
-    case LayerKind::dropout: return mode == Mode::training ? at::dropout(x, layer.probability, /*train=*/true) : x;
-    case LayerKind::add: return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
-    case LayerKind::multiply: return in_place ? x.mul_(inputs[1]) : at::mul(x, inputs[1]);
+    case LayerKind::global_avg_pool:
+      return at::mean(x, {2, 3}, /*keepdim=*/true);
+    case LayerKind::flatten:
+      return at::flatten(x, 1);
+    case LayerKind::dropout:
+      return mode == Mode::training ? at::dropout(x, layer.probability, /*train=*/true) : x;
+    case LayerKind::add:
+      return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
+    case LayerKind::multiply:
+      return in_place ? x.mul_(inputs[1]) : at::mul(x, inputs[1]);
   }
   throw_failed(fmt::format("layer {} has no operation", layer.name));
 }
@@ -119,8 +144,15 @@ void Network::check_images(const at::Tensor& images_nchw) const {
   const Shape input = graph_.input_shape();
   if (images_nchw.dim() != 4 || images_nchw.size(1) != input.channels || images_nchw.size(2) != input.height ||
       images_nchw.size(3) != input.width) {
-    throw_usage(fmt::format("cannot run network {} on images of shape [{}], expected [N,{},{},{}]", graph_.name,
-                            fmt::join(images_nchw.sizes(), ","), input.channels, input.height, input.width));
+    throw_usage(fmt::format("cannot run network {} on images of shape [{}], expected [N,{},{},{}]",
+                            graph_.name,
+                            fmt::join(images_nchw.sizes(), ","),
+                            input.channels,
+                            input.height,
+                            input.width));
+  }
+  if (images_nchw.size(0) == 0) {
+    throw_usage(fmt::format("cannot run network {} on an empty batch, expected at least 1 image", graph_.name));
   }
   if (!images_nchw.is_floating_point()) {
     throw_usage(fmt::format("cannot run network {} on whole numbers, expected normalised float32 images", graph_.name));
@@ -132,7 +164,8 @@ at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, 
   const Layer& node = graph_.layers.at(index);
   const size_t expected = std::max<size_t>(1, node.inputs.size());
   if (inputs.size() != expected) {
-    throw_usage(fmt::format("cannot run {} of {} on {} inputs, expected {}", node.name, graph_.name, inputs.size(), expected));
+    throw_usage(
+        fmt::format("cannot run {} of {} on {} inputs, expected {}", node.name, graph_.name, inputs.size(), expected));
   }
   if (layer == 0) return inputs.front();
   std::vector<at::Tensor> own;

@@ -32,8 +32,8 @@ class Network {
 
   const Graph& graph() const { return graph_; }
 
-  /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised). Throws Error(usage) if the shape is not
-  /// the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph where
+  /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised), N > 0. Throws Error(usage) if the shape is
+  /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph where
   /// at::GradMode is on. In training mode batch norm updates its running statistics and dropout draws from ATen's
   /// default generator.
   at::Tensor forward(const at::Tensor& images_nchw, Mode mode) const;
@@ -80,8 +80,8 @@ struct WeightsInfo {
 };
 
 /// Writes parameters and buffers as safetensors, row-major. Metadata: "mien.format" ("1"), "mien.network" (its TOML),
-/// "mien.classes" (a JSON list), "mien.normalization", and `extra` under its own keys. Throws Error(usage) if the number
-/// of class names is neither 0 nor the network's, or `extra` has one of those four keys.
+/// "mien.classes" (a JSON list), "mien.normalization", and `extra` under its own keys. Throws Error(usage) if the
+/// number of class names is neither 0 nor the network's, or `extra` has one of those four keys.
 void save_weights(const std::filesystem::path& path, const Network& network, const WeightsInfo& info);
 
 struct LoadedWeights {
@@ -94,8 +94,8 @@ struct LoadedWeights {
 LoadedWeights load_weights(const std::filesystem::path& path);
 
 /// Copies a safetensors file's tensors into `network`; a PyTorch state dict's `num_batches_tracked` are passed over.
-/// Throws Error(bad_data), with `network` unchanged, naming the first tensor that is missing, left over, not float32, or
-/// of another shape ("weights of another network").
+/// Throws Error(bad_data), with `network` unchanged, naming the first tensor that is missing, left over, not float32,
+/// or of another shape ("weights of another network").
 void load_weights_into(const std::filesystem::path& path, Network& network);
 
 }  // namespace mien::network

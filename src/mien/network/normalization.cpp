@@ -14,9 +14,12 @@ constexpr std::string_view kDatasetPrefix = "dataset(";
 
 std::string Normalization::text() const {
   switch (kind) {
-    case Kind::scale: return "scale";
-    case Kind::per_image: return "per-image";
-    case Kind::dataset: break;
+    case Kind::scale:
+      return "scale";
+    case Kind::per_image:
+      return "per-image";
+    case Kind::dataset:
+      break;
   }
   return fmt::format("{}{},{})", kDatasetPrefix, format_double(mean), format_double(deviation));
 }
@@ -32,9 +35,10 @@ Normalization Normalization::parse(const std::string& text) {
     const auto deviation = parts.size() == 2 ? parse_double(parts[1]) : std::nullopt;
     if (mean && deviation && *deviation > 0) return {.kind = Kind::dataset, .mean = *mean, .deviation = *deviation};
   }
-  throw_bad_data(fmt::format("the normalisation is {}, expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a "
-                             "deviation above 0",
-                             quote_sample(text)));
+  throw_bad_data(
+      fmt::format("the normalisation is {}, expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a "
+                  "deviation above 0",
+                  quote_sample(text)));
 }
 
 }  // namespace mien::network

@@ -16,8 +16,10 @@ bool can_overwrite(LayerKind kind) {
     case LayerKind::silu:
     case LayerKind::sigmoid:
     case LayerKind::add:
-    case LayerKind::multiply: return true;
-    default: return false;
+    case LayerKind::multiply:
+      return true;
+    default:
+      return false;
   }
 }
 

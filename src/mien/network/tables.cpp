@@ -68,8 +68,10 @@ std::string summary_table(const Graph& graph) {
   TextTable<5> table({"layer (kind)", "output shape", "parameters", "multiply-adds", "connected to"},
                      {Align::left, Align::right, Align::right, Align::right, Align::left});
   for (const Layer& layer : graph.layers) {
-    table.add({fmt::format("{} ({})", layer.name, to_text(layer.kind)), layer.output_shape.text(),
-               with_commas(layer.trainable_parameters() + layer.buffers()), with_commas(layer.multiply_adds()),
+    table.add({fmt::format("{} ({})", layer.name, to_text(layer.kind)),
+               layer.output_shape.text(),
+               with_commas(layer.trainable_parameters() + layer.buffers()),
+               with_commas(layer.multiply_adds()),
                names_of(graph, layer.inputs)});
   }
   std::string out = fmt::format("network: {}\n", graph.name);

@@ -28,9 +28,7 @@ constexpr const char* kFormat = "1";
 /// Counts batches in PyTorch's state dicts; nothing is computed from it.
 constexpr std::string_view kPassedOver = ".num_batches_tracked";
 
-bool is_own_key(const std::string& key) {
-  return std::find(kOwnKeys.begin(), kOwnKeys.end(), key) != kOwnKeys.end();
-}
+bool is_own_key(const std::string& key) { return std::find(kOwnKeys.begin(), kOwnKeys.end(), key) != kOwnKeys.end(); }
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
 
@@ -47,8 +45,8 @@ std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph
     if (array == nullptr) fail(fmt::format("the file has no tensor '{}'", spec.name));
     if (array->dtype != "F32") fail(fmt::format("tensor '{}' is {}, expected F32", spec.name, array->dtype));
     if (array->shape != spec.shape) {
-      fail(fmt::format("tensor '{}' has shape {}, expected {}", spec.name, shape_text(array->shape),
-                       shape_text(spec.shape)));
+      fail(fmt::format(
+          "tensor '{}' has shape {}, expected {}", spec.name, shape_text(array->shape), shape_text(spec.shape)));
     }
     at::Tensor values = at::empty(spec.shape, at::kFloat);
     std::memcpy(values.data_ptr<float>(), array->bytes.data(), array->bytes.size());
@@ -72,8 +70,8 @@ void copy_into(const SafetensorsFile& file, Network& network) {
 const std::string& required(const SafetensorsFile& file, const char* key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    throw_bad_data(fmt::format("cannot load {}: its metadata has no '{}', expected weights that Mien wrote", file.origin(),
-                               key));
+    throw_bad_data(
+        fmt::format("cannot load {}: its metadata has no '{}', expected weights that Mien wrote", file.origin(), key));
   }
   return found->second;
 }
@@ -99,8 +97,8 @@ std::vector<std::string> stored_classes(const SafetensorsFile& file, const Graph
   }
   if (!is_list) throw_bad_data(fmt::format("cannot load {}: its class names are not a list of texts", file.origin()));
   if (!names.empty() && static_cast<int64_t>(names.size()) != graph.classes()) {
-    throw_bad_data(fmt::format("cannot load {}: it names {} classes, its network has {}", file.origin(), names.size(),
-                               graph.classes()));
+    throw_bad_data(fmt::format(
+        "cannot load {}: it names {} classes, its network has {}", file.origin(), names.size(), graph.classes()));
   }
   return names;
 }
@@ -110,8 +108,11 @@ std::vector<std::string> stored_classes(const SafetensorsFile& file, const Graph
 void save_weights(const std::filesystem::path& path, const Network& network, const WeightsInfo& info) {
   const Graph& graph = network.graph();
   if (!info.class_names.empty() && static_cast<int64_t>(info.class_names.size()) != graph.classes()) {
-    throw_usage(fmt::format("cannot save {}: {} class names were given, network {} has {} classes", path.string(),
-                            info.class_names.size(), graph.name, graph.classes()));
+    throw_usage(fmt::format("cannot save {}: {} class names were given, network {} has {} classes",
+                            path.string(),
+                            info.class_names.size(),
+                            graph.name,
+                            graph.classes()));
   }
   std::map<std::string, std::string> metadata = info.extra;
   for (const auto& [key, value] : info.extra) {
@@ -127,7 +128,8 @@ void save_weights(const std::filesystem::path& path, const Network& network, con
   std::vector<NamedArray> arrays;
   for (size_t i = 0; i < specs.size(); ++i) {
     row_major.push_back(network.tensors()[i].detach().to(at::kCPU, at::kFloat).contiguous());
-    const std::span<const float> values(row_major.back().data_ptr<float>(), static_cast<size_t>(row_major.back().numel()));
+    const std::span<const float> values(row_major.back().data_ptr<float>(),
+                                        static_cast<size_t>(row_major.back().numel()));
     arrays.push_back({.name = specs[i].name, .dtype = "F32", .shape = specs[i].shape, .bytes = std::as_bytes(values)});
   }
   write_safetensors(path, arrays, metadata);
@@ -137,8 +139,9 @@ LoadedWeights load_weights(const std::filesystem::path& path) {
   const MappedFile bytes(path);
   const SafetensorsFile file = SafetensorsFile::parse(bytes.text(), path.string());
   if (const std::string& format = required(file, kFormatKey); format != kFormat) {
-    throw_bad_data(fmt::format("cannot load {}: its format is {}, expected {}", file.origin(), quote_sample(format), kFormat),
-                   "a newer Mien wrote it");
+    throw_bad_data(
+        fmt::format("cannot load {}: its format is {}, expected {}", file.origin(), quote_sample(format), kFormat),
+        "a newer Mien wrote it");
   }
   Graph graph = stored_graph(file);
   WeightsInfo info;
@@ -151,7 +154,8 @@ LoadedWeights load_weights(const std::filesystem::path& path) {
   for (const auto& [key, value] : file.metadata()) {
     if (!is_own_key(key)) info.extra.emplace(key, value);
   }
-  LoadedWeights loaded{.network = Network(std::move(graph), 0), .info = std::move(info), .hash = checksum(bytes.text())};
+  LoadedWeights loaded{
+      .network = Network(std::move(graph), 0), .info = std::move(info), .hash = checksum(bytes.text())};
   copy_into(file, loaded.network);
   return loaded;
 }
