@@ -14,7 +14,7 @@ function(mien_add_library folder)
 endfunction()
 
 function(mien_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-restrict)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-restrict -Wno-stringop-overflow)
   if(MIEN_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

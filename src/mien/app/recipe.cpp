@@ -1,0 +1,159 @@
+#include "mien/app/recipe.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "mien/app/ensemble_task.h"
+#include "mien/app/judge.h"
+#include "mien/app/run_folder.h"
+#include "mien/app/run_page.h"
+#include "mien/app/train_task.h"
+#include "mien/core/embedded.h"
+#include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/text.h"
+#include "mien/core/toml.h"
+#include "mien/core/toml_values.h"
+#include "mien/network/graph.h"
+
+namespace mien {
+std::span<const EmbeddedFile> recipes_files();
+}
+
+namespace mien::app {
+namespace {
+
+const std::vector<std::string> kRecipeKeys{"title", "source", "description", "run"};
+
+Recipe parse_recipe(const std::string& name, const std::string& text, const std::string& file) {
+  Recipe recipe{.name = name, .title = name, .file = file, .toml = text};
+  const toml::table root = parse_toml(text, file);
+  recipe.title = root["title"].value_or(name);
+  recipe.source = root["source"].value_or(std::string());
+  recipe.description = root["description"].value_or(std::string());
+  if (const auto* runs = root["run"].as_array()) {
+    for (const toml::node& node : *runs) {
+      const auto* table = node.as_table();
+      if (table == nullptr) throw_usage(fmt::format("{}: run is no table, expected [[run]]", toml_place(file, node.source())));
+      RecipeRun run;
+      for (const auto& [key, value] : *table) {
+        const std::string where = toml_place(file, key.source());
+        std::string value_text = toml_value_text(value, where, key.str());
+        if (key.str() == "name") {
+          run.name = std::move(value_text);
+        } else {
+          run.options.push_back({std::string(key.str()), std::move(value_text), Origin::recipe, where});
+        }
+      }
+      if (run.name.empty()) throw_usage(fmt::format("{}: a [[run]] has no name", toml_place(file, table->source())));
+      const bool is_taken = std::any_of(recipe.runs.begin(), recipe.runs.end(), [&](const RecipeRun& other) { return other.name == run.name; });
+      if (is_taken) throw_usage(fmt::format("{}: two runs are called '{}'", toml_place(file, table->source()), run.name));
+      recipe.runs.push_back(std::move(run));
+    }
+  } else if (root.contains("run")) {
+    throw_usage(fmt::format("{}: run is no list of tables, expected [[run]]", toml_place(file, root["run"].node()->source())));
+  }
+  if (recipe.runs.empty()) recipe.runs.push_back({.name = name});
+  for (const RecipeRun& run : recipe.runs) {  // every key and value is checked before anything runs
+    Experiment experiment;
+    OptionSet options;
+    experiment.bind(options);
+    apply_recipe(recipe, run, {}, options);
+    network::load_graph(experiment.run.network);
+  }
+  return recipe;
+}
+
+}  // namespace
+
+std::vector<BuiltinRecipe> builtin_recipes() {
+  std::vector<BuiltinRecipe> result;
+  for (const EmbeddedFile& file : recipes_files()) {
+    const toml::table root = parse_toml(file.text, std::string(file.name));
+    result.push_back({std::string(file.name), root["title"].value_or(std::string()), root["source"].value_or(std::string())});
+  }
+  return result;
+}
+
+Recipe load_recipe(const std::string& name_or_path) {
+  std::vector<std::string> names;
+  for (const EmbeddedFile& file : recipes_files()) {
+    if (file.name == name_or_path) return parse_recipe(name_or_path, std::string(file.text), fmt::format("recipes/{}.toml", name_or_path));
+    names.emplace_back(file.name);
+  }
+  if (name_or_path.ends_with(".toml")) {
+    return parse_recipe(std::filesystem::path(name_or_path).stem().string(), read_text(name_or_path, 1 << 20), name_or_path);
+  }
+  throw_usage(fmt::format("unknown recipe '{}'", name_or_path), suggestion(name_or_path, names) + "; or the path of a recipe file ending in .toml");
+}
+
+void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options) {
+  set_from_toml(options, recipe.toml, recipe.file, Origin::recipe, kRecipeKeys);
+  for (const Override& option : run.options) options.set(option.name, option.text, option.origin, option.detail);
+  for (const Override& option : overrides) options.set(option.name, option.text, option.origin, option.detail);
+}
+
+std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
+                                                std::span<const Override> overrides,
+                                                std::span<const std::string> only,
+                                                Listener& listener) {
+  std::vector<std::string> run_names;
+  for (const RecipeRun& run : recipe.runs) run_names.push_back(run.name);
+  for (const std::string& name : only) {
+    if (std::find(run_names.begin(), run_names.end(), name) == run_names.end()) {
+      throw_usage(fmt::format("--only: recipe {} has no run '{}'", recipe.name, name), suggestion(name, run_names));
+    }
+  }
+  Experiment shared;
+  OptionSet shared_options;
+  shared.bind(shared_options);
+  apply_recipe(recipe, {.name = recipe.name}, overrides, shared_options);
+  const bool has_project = shared_options.find("project")->origin != Origin::default_value;
+  const data::Dataset dataset = data::load(shared.data, listener);
+  RunFolder folder = RunFolder::choose(has_project ? shared.run.project : "runs", shared.run.name.empty() ? recipe.name : shared.run.name,
+                                       shared.run.exist_ok, false, shared_options);
+  if (folder.state() == RunFolder::State::unfinished) listener.line(fmt::format("going on in {}", folder.path().string()));
+  write_atomic(folder.path() / "recipe.toml", recipe.toml);
+
+  std::vector<RunSummary> runs;
+  std::vector<EnsembleSummary> ensembles;
+  for (const RecipeRun& run : recipe.runs) {
+    if (!only.empty() && std::find(only.begin(), only.end(), run.name) == only.end()) continue;
+    Experiment experiment;
+    OptionSet options;
+    experiment.bind(options);
+    apply_recipe(recipe, run, overrides, options);
+    RunFolder run_folder = RunFolder::choose(folder.path(), run.name, true, true, options);
+    listener.line(fmt::format("run {} ({})", run.name, experiment.run.network));
+    if (experiment.ensemble.members > 1) {
+      auto done = train_ensemble(run_folder, experiment, options, dataset, listener);
+      if (!done) {
+        folder.save("interrupted");
+        return std::nullopt;
+      }
+      ensembles.push_back(std::move(*done));
+      continue;
+    }
+    const bool is_finished = run_folder.state() == RunFolder::State::finished;
+    const PreparedData prepared = is_finished ? PreparedData{} : prepare(dataset, experiment, listener);
+    auto done = train_in(run_folder, experiment, dataset, prepared, listener);
+    if (!done) {
+      folder.save("interrupted");
+      return std::nullopt;
+    }
+    runs.push_back(std::move(*done));
+  }
+  write_recipe_page({.folder = folder.path(),
+                     .title = recipe.title,
+                     .source = recipe.source,
+                     .description = recipe.description,
+                     .class_table = data::class_table(dataset)},
+                    runs, ensembles, listener);
+  folder.save("finished");
+  if (runs.size() > 1) listener.line(comparison_text(runs));
+  listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
+  return folder.path();
+}
+
+}  // namespace mien::app

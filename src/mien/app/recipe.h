@@ -1,0 +1,61 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mien/app/experiment.h"
+#include "mien/core/log.h"
+
+namespace mien::app {
+
+/// An option set from outside a recipe: a flag, or a key of a config file.
+struct Override {
+  std::string name;
+  std::string text;
+  Origin origin = Origin::command_line;
+  std::string detail;  ///< "--epochs 3"
+};
+
+/// One of a recipe's runs: a name and the options in which it differs from the others.
+struct RecipeRun {
+  std::string name;
+  std::vector<Override> options;
+};
+
+/// An experiment as data: shared options, and the runs that differ from them.
+struct Recipe {
+  std::string name;         ///< file name without its ending; the run folder's default name
+  std::string title;
+  std::string source;       ///< the report it reproduces
+  std::string description;
+  std::string file;         ///< for messages
+  std::string toml;         ///< the text it was read from
+  std::vector<RecipeRun> runs;  ///< at least one
+};
+
+struct BuiltinRecipe {
+  std::string name;
+  std::string title;
+  std::string source;
+};
+/// The recipes inside the program.
+std::vector<BuiltinRecipe> builtin_recipes();
+
+/// A built-in recipe by name or a recipe file by path, checked whole: every option of every run. Throws Error(usage) as
+/// "file:line: ..." with a suggestion.
+Recipe load_recipe(const std::string& name_or_path);
+
+/// The options of one run: defaults, then the recipe's, then the run's, then `overrides`.
+void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options);
+
+/// Carries out a recipe: trains every run (or those named in `only`), judges, compares, reports. Goes on where an earlier
+/// start of the same recipe and options stopped. Returns the folder; nothing if the user stopped it.
+std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
+                                                std::span<const Override> overrides,
+                                                std::span<const std::string> only,
+                                                Listener& listener);
+
+}  // namespace mien::app

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mien/app/experiment.h"
+#include "mien/app/run_folder.h"
+#include "mien/app/run_summary.h"
+#include "mien/core/log.h"
+#include "mien/data/dataset.h"
+#include "mien/data/split.h"
+
+namespace mien::app {
+
+/// Data with its split and what the leak check said; shared by the runs of a recipe and the members of an ensemble.
+struct PreparedData {
+  data::Split split;
+  std::string leaks;  ///< one line, empty if clean
+};
+
+/// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left out).
+PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, Listener& listener);
+
+/// Trains one network in `folder` and judges it: weights, results.csv, results.png, predictions, metrics, pictures,
+/// report.html. Goes on where an earlier start stopped. Nothing if the user stopped it (run.json says "interrupted").
+std::optional<RunSummary> train_in(RunFolder& folder,
+                                   const Experiment& experiment,
+                                   const data::Dataset& dataset,
+                                   const PreparedData& prepared,
+                                   Listener& listener);
+
+/// `mien train`: loads the data, chooses the folder and trains one network or, with --members, an ensemble.
+/// Returns the folder; nothing if the user stopped it.
+std::optional<std::filesystem::path> train_task(const Experiment& experiment, const OptionSet& options, Listener& listener);
+
+}  // namespace mien::app

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mien/app/experiment.h"
+#include "mien/core/log.h"
+#include "mien/evaluation/metrics.h"
+
+namespace mien::app {
+
+/// Options of `mien predict` and `mien eval`.
+struct PredictTaskOptions {
+  std::vector<std::string> weights;  ///< one file, or several that vote
+  std::string data;
+  std::string out = "predictions.csv";
+  std::string vote = "mean-probability";
+  bool probabilities = false;
+  bool flip_average = false;
+  std::string usage = "all";
+  void bind_predict(OptionSet& options);
+  void bind_eval(OptionSet& options);
+};
+
+/// Predicts a csv or folder into `out` as id,label (and p_NAME columns on request). Needs nothing but the weights.
+/// Returns the number of faces.
+int64_t predict_task(const PredictTaskOptions& options, Listener& listener);
+
+/// Judges weights on labelled data (rows of the given Usage) and writes metrics and pictures into the folder `out`.
+evaluation::Metrics eval_task(const PredictTaskOptions& options, const JudgeOptions& judge_options, Listener& listener);
+
+/// Compares two finished runs on the rows both were judged on; writes nothing. `part`: "val" or "public_test"; empty
+/// takes public_test if both have it.
+struct ComparisonText {
+  std::string text;
+  std::string json;
+};
+ComparisonText compare_task(const std::filesystem::path& first, const std::filesystem::path& second, const std::string& part);
+
+/// Looks for a learning rate; writes csv and picture into `folder`; returns the suggestion.
+double find_learning_rate_task(const Experiment& experiment, const std::filesystem::path& folder, Listener& listener);
+
+}  // namespace mien::app

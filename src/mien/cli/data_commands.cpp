@@ -1,0 +1,227 @@
+#include "mien/cli/data_commands.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/text.h"
+#include "mien/data/augmentation.h"
+#include "mien/data/csv_writer.h"
+#include "mien/data/drawn_faces.h"
+#include "mien/data/image_io.h"
+#include "mien/data/leak_check.h"
+#include "mien/data/load.h"
+#include "mien/data/split.h"
+#include "mien/report/gallery.h"
+
+namespace mien::cli {
+namespace {
+
+/// A data set named by a word, with the data options.
+class DataCommand : public Command {
+ public:
+  void bind(OptionSet& options) override { data_.bind(options); }
+  std::vector<Positional> positionals() override { return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}}; }
+
+ protected:
+  data::Dataset load(const Call& call) {
+    data_.data = path_;
+    return data::load(data_, call.terminal);
+  }
+  data::DataOptions data_;
+  std::string path_;
+};
+
+class InfoCommand final : public DataCommand {
+ public:
+  int run(const Call& call) override {
+    const data::Dataset faces = load(call);
+    std::string json = fmt::format("{{\"source\": \"{}\", \"rows\": {}, \"side\": [{}, {}], \"checksum\": \"{}\", \"classes\": {{", path_, faces.size(),
+                                   faces.height, faces.width, faces.checksum);
+    for (size_t c = 0; c < faces.class_names.size(); ++c) {
+      json += fmt::format("{}\"{}\": {}", c == 0 ? "" : ", ", faces.class_names[c],
+                          std::count(faces.labels.begin(), faces.labels.end(), static_cast<int32_t>(c)));
+    }
+    call.terminal.result(fmt::format("{}: {} faces of {}x{} pixels, checksum {}\n\n{}", faces.source, with_commas(faces.size()), faces.height, faces.width,
+                                     faces.checksum, data::class_table(faces)),
+                         json + "}}\n");
+    return 0;
+  }
+};
+
+class CheckCommand final : public DataCommand {
+ public:
+  void bind(OptionSet& options) override {
+    DataCommand::bind(options);
+    split_.bind(options);
+    leaks_.bind(options);
+    options.group("check");
+    options.add(&with_, {.name = "with", .help = "another csv to check against, such as test.csv; its rows count as test rows"});
+  }
+  int run(const Call& call) override {
+    data::Dataset faces = load(call);
+    data::Split split = data::make_split(faces, split_);
+    if (!with_.empty()) {
+      data::DataOptions other_options = data_;
+      other_options.data = with_;
+      const data::Dataset other = data::load(other_options, call.terminal);
+      const int64_t first = faces.size();
+      faces = data::concatenate(faces, other);
+      for (int64_t row = first; row < faces.size(); ++row) split.test.push_back(row);
+    }
+    const data::LeakReport report = data::check_leaks(faces, &split, leaks_);
+    call.terminal.result(fmt::format("{}\n{}{}", split.description, report.table(), report.clean() ? "no leak between the parts\n" : report.line() + "\n"),
+                         fmt::format("{{\"images\": {}, \"distinct\": {}, \"copy_groups\": {}, \"conflicting_groups\": {}, \"near_copies\": {}, "
+                                     "\"constant\": {}, \"leaking_training\": {}, \"near_leaking_training\": {}, \"validation_in_training\": {}, "
+                                     "\"test_in_training\": {}}}\n",
+                                     report.images, report.distinct, report.copies.size(), report.conflicting.size(), report.near_copies.size(),
+                                     report.constant.size(), report.leaking_training.size(), report.near_leaking_training.size(),
+                                     report.validation_in_training.size(), report.test_in_training.size()));
+    return 0;
+  }
+
+ private:
+  data::SplitOptions split_;
+  data::LeakOptions leaks_;
+  std::string with_;
+};
+
+class ConvertCommand final : public DataCommand {
+ public:
+  void bind(OptionSet& options) override {
+    DataCommand::bind(options);
+    options.group("convert");
+    options.add(&style_, {.name = "style", .help = "header and spelling of the csv", .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
+  }
+  std::vector<Positional> positionals() override {
+    auto words = DataCommand::positionals();
+    words.push_back({"out", "csv to write", &out_});
+    return words;
+  }
+  int run(const Call& call) override {
+    const data::Dataset faces = load(call);
+    data::write_csv(faces, out_, data::csv_style(style_));
+    call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_), fmt::format("{{\"rows\": {}, \"file\": \"{}\"}}", faces.size(), out_));
+    return 0;
+  }
+
+ private:
+  std::string out_;
+  std::string style_ = "fer2013";
+};
+
+class DrawCommand final : public Command {
+ public:
+  void bind(OptionSet& options) override {
+    draw_.bind(options);
+    options.group("out");
+    options.add(&pictures_, {.name = "pictures", .help = "also write one png a face, and its evidence mask, into class folders beside the csv"});
+  }
+  std::vector<Positional> positionals() override { return {{"out", "folder to write faces.csv and preview.png into", &out_}}; }
+  int run(const Call& call) override {
+    const data::Dataset faces = data::draw_faces(draw_);
+    const std::filesystem::path folder = out_;
+    data::write_csv(faces, folder / "faces.csv");
+    // Seven rows of faces, a class a row, each beside its evidence.
+    std::vector<report::Tile> tiles;
+    const int64_t columns = std::min<int64_t>(8, draw_.count_per_class);
+    std::vector<std::vector<uint8_t>> colours;
+    colours.reserve(static_cast<size_t>(columns * faces.classes()));
+    for (int32_t label = 0; label < static_cast<int32_t>(faces.classes()); ++label) {
+      int64_t shown = 0;
+      for (int64_t row = 0; row < faces.size() && shown < columns; ++row) {
+        if (faces.labels[static_cast<size_t>(row)] != label) continue;
+        const auto image = faces.image(row);
+        std::vector<uint8_t> colour;
+        for (size_t k = 0; k < image.size(); ++k) {
+          const bool is_evidence = shown % 2 == 1 && faces.evidence[static_cast<size_t>(row) * image.size() + k] != 0;
+          colour.insert(colour.end(), {is_evidence ? static_cast<uint8_t>(image[k] / 2 + 127) : image[k], image[k],
+                                       is_evidence ? static_cast<uint8_t>(image[k] / 2) : image[k]});
+        }
+        colours.push_back(std::move(colour));
+        tiles.push_back({.image = colours.back(), .caption = fmt::format("{}{}", faces.class_names[static_cast<size_t>(label)], shown % 2 == 1 ? " (evidence)" : "")});
+        ++shown;
+      }
+    }
+    report::write_gallery(folder / "preview.png", tiles, columns, "Drawn faces; on every second one its evidence is marked", faces.height, faces.width);
+    if (pictures_) {
+      for (int64_t row = 0; row < faces.size(); ++row) {
+        const auto class_folder = folder / faces.class_names[static_cast<size_t>(faces.labels[static_cast<size_t>(row)])];
+        data::write_png_gray(class_folder / fmt::format("{:06d}.png", row), faces.image(row), faces.height, faces.width);
+        const auto plane = static_cast<size_t>(faces.height * faces.width);
+        data::write_png_gray(folder / "evidence" / fmt::format("{:06d}.png", row), std::span(faces.evidence).subspan(static_cast<size_t>(row) * plane, plane),
+                             faces.height, faces.width);
+      }
+    }
+    call.terminal.result(fmt::format("{} faces in {}/faces.csv, some of them in {}/preview.png", with_commas(faces.size()), out_, out_),
+                         fmt::format("{{\"rows\": {}, \"file\": \"{}/faces.csv\"}}", faces.size(), out_));
+    return 0;
+  }
+
+ private:
+  data::DrawOptions draw_;
+  std::string out_;
+  bool pictures_ = false;
+};
+
+/// What augmentation does to a few faces.
+class PreviewCommand final : public DataCommand {
+ public:
+  void bind(OptionSet& options) override {
+    DataCommand::bind(options);
+    augment_.bind(options);
+    options.group("preview");
+    options.add(&out_, {.name = "out", .help = "picture to write"});
+  }
+  int run(const Call& call) override {
+    const data::Dataset faces = load(call);
+    const data::Augmenter augmenter(augment_, faces.height, faces.width);
+    constexpr int64_t kRows = 6;
+    constexpr int64_t kVersions = 7;
+    std::vector<std::vector<uint8_t>> images;
+    std::vector<std::string> captions;
+    std::vector<float> values(static_cast<size_t>(faces.pixels_per_image()));
+    for (int64_t row = 0; row < std::min(kRows, faces.size()); ++row) {
+      images.emplace_back(faces.image(row).begin(), faces.image(row).end());
+      captions.push_back("as it is");
+      for (int64_t version = 1; version <= kVersions; ++version) {
+        augmenter.apply(faces.image(row), 0, version, row, {}, values.data());
+        std::vector<uint8_t> bytes;
+        for (const float value : values) bytes.push_back(static_cast<uint8_t>(std::clamp(value * 255.0F + 0.5F, 0.0F, 255.0F)));
+        images.push_back(std::move(bytes));
+        captions.push_back(fmt::format("epoch {}", version));
+      }
+    }
+    std::vector<report::Tile> tiles;
+    for (size_t i = 0; i < images.size(); ++i) {
+      tiles.push_back({.image = std::span(images[i]).first(static_cast<size_t>(faces.height * faces.width)), .caption = captions[i]});
+    }
+    report::write_gallery(out_, tiles, kVersions + 1, "What augmentation does", faces.height, faces.width);
+    call.terminal.result(fmt::format("preview: {}", out_), fmt::format("{{\"file\": \"{}\"}}", out_));
+    return 0;
+  }
+
+ private:
+  data::AugmentOptions augment_;
+  std::string out_ = "augmentation.png";
+};
+
+template <class T>
+CommandSpec command(const char* name, const char* summary) {
+  return {name, "Data", summary, [] { return std::make_unique<T>(); }};
+}
+
+}  // namespace
+
+std::vector<CommandSpec> data_commands() {
+  return {command<InfoCommand>("data info", "faces, classes, sizes of a data set"),
+          command<CheckCommand>("data check", "copies within and across splits, conflicting labels"),
+          command<ConvertCommand>("data convert", "write any data as csv of any spelling"),
+          command<DrawCommand>("data draw", "draw faces whose evidence is known"),
+          command<PreviewCommand>("data preview", "a sheet of what augmentation does")};
+}
+
+}  // namespace mien::cli

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "mien/core/log.h"
+
+namespace mien::cli {
+
+/// Speaks to the person at the terminal: results on standard output, warnings and progress on standard error. With
+/// `machine_readable`, lines go to standard error too, so that standard output holds the JSON alone.
+class Terminal final : public Listener {
+ public:
+  explicit Terminal(bool machine_readable);
+  ~Terminal() override;
+
+  void line(std::string_view text) override;
+  void warning(std::string_view text) override;
+  /// On a terminal a bar with rate and time left; elsewhere a line every half minute.
+  void progress(std::string_view what, int64_t done, int64_t total, std::string_view detail) override;
+
+  /// The command's result: text for people, or JSON with --json.
+  void result(std::string_view text, std::string_view json);
+  bool machine_readable() const { return machine_readable_; }
+
+ private:
+  void clear_bar();
+
+  using Clock = std::chrono::steady_clock;
+  bool machine_readable_;
+  bool is_terminal_;
+  bool bar_shown_ = false;
+  std::string what_;
+  int64_t first_done_ = 0;
+  Clock::time_point started_;
+  Clock::time_point shown_;
+};
+
+}  // namespace mien::cli

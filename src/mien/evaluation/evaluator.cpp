@@ -1,0 +1,109 @@
+#include "mien/evaluation/evaluator.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/parallel.h"
+#include "mien/data/preprocess.h"
+
+namespace mien::evaluation {
+
+void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
+  const network::Shape input = graph.input_shape();
+  if (input.channels != dataset.channels || input.height != dataset.height || input.width != dataset.width) {
+    throw_usage(fmt::format("network {} takes images of {}, {} has {}*{}*{}",
+                            graph.name,
+                            input.text(),
+                            dataset.source,
+                            dataset.channels,
+                            dataset.height,
+                            dataset.width),
+                "change `input` in the network file or convert the data");
+  }
+  if (graph.classes() != dataset.classes()) {
+    throw_usage(
+        fmt::format(
+            "network {} has {} classes, {} has {}", graph.name, graph.classes(), dataset.source, dataset.classes()),
+        "change the last dense layer of the network file");
+  }
+}
+
+Predictions predict(const network::Network& network,
+                    const network::Normalization& normalization,
+                    const data::Dataset& dataset,
+                    std::span<const int64_t> rows,
+                    const PredictOptions& options,
+                    Listener& listener) {
+  check_fits(network.graph(), dataset);
+  const at::NoGradGuard no_grad;
+  const int64_t count = static_cast<int64_t>(rows.size());
+  const int64_t classes = network.graph().classes();
+  Predictions result{.class_names = dataset.class_names,
+                     .rows = {rows.begin(), rows.end()},
+                     .labels = {},
+                     .logits = {},
+                     .probabilities = {}};
+  result.labels.reserve(rows.size());
+  for (const int64_t row : rows) result.labels.push_back(dataset.labels[static_cast<size_t>(row)]);
+  result.logits.resize(static_cast<size_t>(count * classes));
+  const at::Device device = network.tensors().empty() ? at::Device(at::kCPU) : network.tensors().front().device();
+
+  for (int64_t begin = 0; begin < count; begin += options.batch_size) {
+    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
+    const int64_t n = std::min(options.batch_size, count - begin);
+    at::Tensor images = at::empty({n, dataset.channels, dataset.height, dataset.width}, at::kFloat);
+    float* const values = images.data_ptr<float>();
+    parallel_for(
+        n,
+        [&](int64_t first, int64_t last) {
+          for (int64_t i = first; i < last; ++i) {
+            data::normalize_image(dataset.image(rows[static_cast<size_t>(begin + i)]),
+                                  normalization,
+                                  values + i * dataset.pixels_per_image());
+          }
+        },
+        32);
+    images = images.to(device).contiguous(at::MemoryFormat::ChannelsLast);
+    at::Tensor logits = network.forward(images, network::Mode::evaluation);
+    if (options.flip_average) {
+      logits = (logits + network.forward(images.flip({3}).contiguous(at::MemoryFormat::ChannelsLast),
+                                         network::Mode::evaluation)) *
+               0.5;
+    }
+    logits = logits.to(at::kCPU).to(at::kDouble).contiguous();
+    std::copy_n(logits.data_ptr<double>(), n * classes, result.logits.begin() + begin * classes);
+    listener.progress("predicting", begin + n, count, "");
+  }
+  result.probabilities.resize(result.logits.size());
+  softmax_rows(result.logits, classes, result.probabilities);
+  return result;
+}
+
+double mean_log_loss(const Predictions& predictions) {
+  double sum = 0;
+  int64_t labelled = 0;
+  for (int64_t i = 0; i < predictions.size(); ++i) {
+    if (!predictions.is_labelled(i)) continue;
+    sum += predictions.loss(i);
+    ++labelled;
+  }
+  return labelled > 0 ? sum / static_cast<double>(labelled) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double accuracy(const Predictions& predictions) {
+  int64_t correct = 0;
+  int64_t labelled = 0;
+  for (int64_t i = 0; i < predictions.size(); ++i) {
+    if (!predictions.is_labelled(i)) continue;
+    ++labelled;
+    correct += predictions.predicted(i) == predictions.labels[static_cast<size_t>(i)] ? 1 : 0;
+  }
+  return labelled > 0 ? static_cast<double>(correct) / static_cast<double>(labelled)
+                      : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace mien::evaluation

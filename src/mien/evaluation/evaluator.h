@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "mien/core/log.h"
+#include "mien/data/dataset.h"
+#include "mien/evaluation/predictions.h"
+#include "mien/network/network.h"
+
+namespace mien::evaluation {
+
+struct PredictOptions {
+  int64_t batch_size = 256;
+  bool flip_average = false;  ///< mean of the logits of each face and its mirror image
+};
+
+/// Runs `network` in evaluation mode over `rows` of `dataset` (without building an autograd graph) and returns logits
+/// and softmax probabilities beside the rows' labels. Deterministic: the same rows give the same numbers for the same
+/// batch size and threads. Throws Error(usage) if image size, channels or class count do not fit the network,
+/// Error(interrupted) when the user asks to stop.
+Predictions predict(const network::Network& network,
+                    const network::Normalization& normalization,
+                    const data::Dataset& dataset,
+                    std::span<const int64_t> rows,
+                    const PredictOptions& options = {},
+                    Listener& listener = silent_listener());
+
+/// Mean of Predictions::loss over the labelled rows, in nats; NaN if there are none.
+double mean_log_loss(const Predictions& predictions);
+/// Share of labelled rows whose label has the largest probability; NaN if there are none.
+double accuracy(const Predictions& predictions);
+
+/// Throws Error(usage) if `dataset` cannot be fed to `graph`: sizes are named on both sides.
+void check_fits(const network::Graph& graph, const data::Dataset& dataset);
+
+}  // namespace mien::evaluation

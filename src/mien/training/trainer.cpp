@@ -1,0 +1,348 @@
+#include "mien/training/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <optional>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/hash.h"
+#include "mien/core/random.h"
+#include "mien/core/text.h"
+#include "mien/data/class_weights.h"
+#include "mien/data/preprocess.h"
+#include "mien/evaluation/evaluator.h"
+#include "mien/training/checkpoint.h"
+#include "mien/training/loss.h"
+#include "mien/training/optimizer.h"
+#include "mien/training/schedule.h"
+
+namespace mien::training {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// An epoch's training loss this many times the first epoch's means divergence.
+constexpr double kExplosion = 10;
+
+/// Everything that decides the numbers a run produces.
+std::string fingerprint(const network::Network& network, const TrainingInput& input) {
+  TrainOptions options = input.options;
+  data::AugmentOptions augment = input.augment;
+  OptionSet set;
+  options.bind(set);
+  augment.bind(set);
+  std::string text = network.graph().toml + input.dataset->checksum;
+  for (const auto& entry : set.entries()) {
+    // How long a run may go on does not change the epochs it has behind it (unless the schedule looks at the end).
+    const bool is_horizon = entry.spec.name == "time" || entry.spec.name == "patience" || entry.spec.name == "device" ||
+                            (entry.spec.name == "epochs" && options.schedule.schedule != "cosine" &&
+                             options.schedule.schedule != "one-cycle");
+    if (!is_horizon) text += entry.spec.name + "=" + entry.text() + "\n";
+  }
+  for (const auto* rows : {&input.training_rows, &input.validation_rows}) {
+    text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
+    text += '|';
+  }
+  return checksum(text);
+}
+
+/// The shadow weights of an exponential moving average.
+class MovingAverage {
+ public:
+  MovingAverage(const network::Network& network, double decay) : decay_(decay), shadow_(network.clone()) {}
+
+  void update(const network::Network& network, int64_t step) {
+    const at::NoGradGuard no_grad;
+    const double t = static_cast<double>(step);
+    const double decay = std::min(decay_, (1 + t) / (10 + t));
+    for (size_t i = 0; i < shadow_.tensors().size(); ++i) {
+      shadow_.tensors()[i].lerp_(network.tensors()[i].detach(), 1 - decay);
+    }
+  }
+  const network::Network& network() const { return shadow_; }
+
+ private:
+  double decay_;
+  network::Network shadow_;
+};
+
+/// One start of a run: the objects that live from the first step to the last.
+class Run {
+ public:
+  Run(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer)
+      : network_(std::move(network)),
+        input_(input),
+        options_(input.options),
+        listener_(listener),
+        observer_(observer),
+        device_(resolve_device(options_.loop.device)),
+        normalization_(data::fit_normalization(normalization_kind(options_.loop.normalize), *input.dataset, input.training_rows)),
+        batches_(*input.dataset, normalization_, input.augment, options_.loss.label_smoothing, static_cast<uint64_t>(options_.loop.seed)),
+        schedule_(options_.schedule, options_.optimizer.learning_rate, options_.loop.epochs) {
+    evaluation::check_fits(network_.graph(), *input.dataset);
+    if (input.training_rows.empty()) throw_usage("cannot train: there are no training rows");
+    move_to(network_, device_);
+    for (at::Tensor parameter : network_.trainable()) parameter.requires_grad_(true);
+    optimizer_.emplace(options_.optimizer, network_.trainable(), network_.trainable_names());
+    if (options_.optimizer.ema_decay > 0) average_.emplace(network_, options_.optimizer.ema_decay);
+    set_class_weights();
+    state_.fingerprint = fingerprint(network_, input);
+  }
+
+  TrainingResult train();
+
+ private:
+  void set_class_weights();
+  bool resume();
+  /// Nothing if the user asked to stop in the middle.
+  std::optional<EpochRow> train_epoch(int64_t epoch);
+  void validate(EpochRow& row);
+  void save(const EpochRow& row, bool is_best);
+  NamedTensors checkpoint_tensors() const;
+  const network::Network& judged() const { return average_ ? average_->network() : network_; }
+  std::filesystem::path weights_file(const char* name) const { return input_.folder / "weights" / name; }
+  std::filesystem::path checkpoint_file() const { return input_.folder / "checkpoint" / "last" / "state.safetensors"; }
+
+  network::Network network_;
+  const TrainingInput& input_;
+  TrainOptions options_;
+  Listener& listener_;
+  TrainingObserver& observer_;
+  std::string device_;
+  network::Normalization normalization_;
+  BatchMaker batches_;
+  Schedule schedule_;
+  std::optional<Optimizer> optimizer_;
+  std::optional<MovingAverage> average_;
+  at::Tensor class_weights_;
+  TrainingState state_;
+  int64_t faces_ = 0;
+  double step_seconds_ = 0;
+};
+
+void Run::set_class_weights() {
+  if (options_.classes.class_weights == "none") return;
+  const std::vector<double> weights = data::class_weights(data::class_counts(*input_.dataset, input_.training_rows),
+                                                          options_.classes.class_weights, options_.classes.class_weight_beta);
+  class_weights_ = at::empty({static_cast<int64_t>(weights.size())}, at::kFloat);
+  std::copy(weights.begin(), weights.end(), class_weights_.data_ptr<float>());
+  class_weights_ = class_weights_.to(at::Device(device_));
+}
+
+NamedTensors Run::checkpoint_tensors() const {
+  NamedTensors tensors;
+  const auto specs = network_.graph().parameter_specs();
+  for (size_t i = 0; i < specs.size(); ++i) tensors.emplace_back("network." + specs[i].name, network_.tensors()[i]);
+  if (average_) {
+    for (size_t i = 0; i < specs.size(); ++i) tensors.emplace_back("average." + specs[i].name, average_->network().tensors()[i]);
+  }
+  for (auto& entry : optimizer_->state()) tensors.push_back(std::move(entry));
+  return tensors;
+}
+
+bool Run::resume() {
+  const auto stored = load_checkpoint(checkpoint_file(), checkpoint_tensors());
+  if (!stored) return false;
+  if (stored->fingerprint != state_.fingerprint) {
+    throw_usage(fmt::format("cannot resume in {}: its checkpoint was made with other options or data", input_.folder.string()),
+                "choose another --name, or remove the folder");
+  }
+  state_ = *stored;
+  optimizer_->set_steps(state_.optimizer_steps);
+  schedule_.restore(state_.schedule);
+  return true;
+}
+
+std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
+  const auto start = Clock::now();
+  const auto seed = static_cast<uint64_t>(options_.loop.seed);
+  const std::vector<int64_t> order =
+      options_.classes.balanced_sampling ? data::balanced_epoch_order(*input_.dataset, input_.training_rows, seed, epoch)
+                                         : data::epoch_order(input_.training_rows, seed, epoch);
+  seed_dropout(device_, RandomStream(seed, "dropout", static_cast<uint64_t>(epoch)).next());
+
+  const auto count = static_cast<int64_t>(order.size());
+  const int64_t batch_size = options_.loop.batch_size;
+  // A last batch of one face has no batch statistics: it joins the batch before it.
+  int64_t steps = (count + batch_size - 1) / batch_size;
+  if (steps > 1 && count - (steps - 1) * batch_size == 1) --steps;
+  double loss_sum = 0;
+  int64_t correct = 0;
+  double rate = 0;
+  const std::string what = fmt::format("epoch {}/{}", epoch, options_.loop.epochs);
+  for (int64_t step = 0; step < steps; ++step) {
+    if (stop_requested()) return std::nullopt;
+    const int64_t begin = step * batch_size;
+    const int64_t end = step + 1 == steps ? count : begin + batch_size;
+    Batch batch = batches_.make(std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), epoch, begin, step);
+    if (epoch == 1 && step == 0) observer_.first_batch(batch);
+    batch.images = batch.images.to(at::Device(device_));
+    batch.targets = batch.targets.to(at::Device(device_));
+    rate = schedule_.rate(static_cast<double>(epoch - 1) + static_cast<double>(step) / static_cast<double>(steps));
+
+    const at::Tensor logits = network_.forward(batch.images, network::Mode::training);
+    const at::Tensor loss = cross_entropy(logits, batch.targets, class_weights_);
+    const double loss_value = loss.item<double>();
+    if (!std::isfinite(loss_value)) {
+      throw_failed(fmt::format("training {} stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",
+                               network_.graph().name, epoch, step + 1, steps, loss_value, format_double(rate)),
+                   fmt::format("try --lr {} or --clip-grad 1; the last whole epoch is kept", format_double(options_.optimizer.learning_rate / 10)));
+    }
+    loss.backward();
+    optimizer_->step(rate);
+    optimizer_->zero_grad();
+    if (average_) average_->update(network_, optimizer_->steps());
+
+    loss_sum += loss_value * static_cast<double>(end - begin);
+    correct += logits.detach().argmax(1).eq(batch.targets.argmax(1)).sum().item<int64_t>();
+    const double seconds = seconds_since(start);
+    listener_.progress(what, step + 1, steps,
+                       fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s", loss_sum / static_cast<double>(end),
+                                   static_cast<double>(correct) / static_cast<double>(end), static_cast<double>(end) / seconds));
+  }
+  faces_ += count;
+  step_seconds_ += seconds_since(start);
+  return EpochRow{.epoch = epoch,
+                  .train_loss = loss_sum / static_cast<double>(count),
+                  .train_accuracy = static_cast<double>(correct) / static_cast<double>(count),
+                  .validation_loss = std::numeric_limits<double>::quiet_NaN(),
+                  .validation_accuracy = std::numeric_limits<double>::quiet_NaN(),
+                  .learning_rate = rate,
+                  .seconds = seconds_since(start)};
+}
+
+void Run::validate(EpochRow& row) {
+  if (input_.validation_rows.empty()) return;
+  const auto start = Clock::now();
+  const auto predictions = evaluation::predict(judged(), normalization_, *input_.dataset, input_.validation_rows);
+  row.validation_loss = evaluation::mean_log_loss(predictions);
+  row.validation_accuracy = evaluation::accuracy(predictions);
+  row.seconds += seconds_since(start);
+}
+
+void Run::save(const EpochRow& row, bool is_best) {
+  network::WeightsInfo info{.normalization = normalization_, .class_names = input_.dataset->class_names, .extra = input_.metadata};
+  info.extra["mien.epoch"] = std::to_string(row.epoch);
+  info.extra["mien.seed"] = std::to_string(options_.loop.seed);
+  if (std::isfinite(row.validation_accuracy)) info.extra["mien.validation_accuracy"] = format_double(row.validation_accuracy);
+  if (is_best) network::save_weights(weights_file("best.safetensors"), judged(), info);
+  network::save_weights(weights_file("last.safetensors"), judged(), info);
+  state_.optimizer_steps = optimizer_->steps();
+  state_.schedule = schedule_.state();
+  save_checkpoint(checkpoint_file(), state_, checkpoint_tensors());
+}
+
+TrainingResult Run::train() {
+  TrainingResult result{.best = network_, .normalization = normalization_, .resumed = resume()};
+  result.stop_reason = StopReason::completed;
+  double last_seconds = state_.history.empty() ? 0 : state_.history.back().seconds;
+  while (state_.epochs_done < options_.loop.epochs) {
+    const int64_t patience = options_.loop.patience;
+    if (patience > 0 && state_.best_epoch > 0 && state_.epochs_done - state_.best_epoch >= patience) {
+      result.stop_reason = StopReason::early_stopped;
+      break;
+    }
+    const double budget = options_.loop.time_minutes * 60;
+    if (budget > 0 && state_.epochs_done > 0 && state_.seconds + last_seconds > budget) {
+      result.stop_reason = StopReason::time_budget;
+      break;
+    }
+    auto row = train_epoch(state_.epochs_done + 1);
+    if (row && !stop_requested()) {
+      try {
+        validate(*row);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::interrupted) throw;
+        row.reset();
+      }
+    }
+    if (!row || stop_requested()) {
+      result.stop_reason = StopReason::interrupted;
+      break;
+    }
+    if (state_.epochs_done == 0) state_.first_epoch_loss = row->train_loss;
+    if (row->train_loss > kExplosion * state_.first_epoch_loss) {
+      throw_failed(fmt::format("training {} diverged: the mean loss of epoch {} is {:.4g}, of the first epoch {:.4g}, at learning rate {}",
+                               network_.graph().name, row->epoch, row->train_loss, state_.first_epoch_loss, format_double(row->learning_rate)),
+                   fmt::format("try --lr {} or --clip-grad 1; the last whole epoch is kept", format_double(options_.optimizer.learning_rate / 10)));
+    }
+    last_seconds = row->seconds;
+    const bool has_validation = !input_.validation_rows.empty();
+    const bool is_best = !has_validation || row->validation_accuracy > state_.best_accuracy ||
+                         (row->validation_accuracy == state_.best_accuracy && row->validation_loss < state_.best_loss);
+    if (is_best) {
+      state_.best_epoch = row->epoch;
+      state_.best_accuracy = has_validation ? row->validation_accuracy : -1;
+      state_.best_loss = row->validation_loss;
+    }
+    schedule_.epoch_ended(row->validation_loss);
+    state_.epochs_done = row->epoch;
+    state_.seconds += row->seconds;
+    state_.history.push_back(*row);
+    save(*row, is_best);
+    listener_.line(epoch_line(*row, options_.loop.epochs) + (is_best && has_validation ? "  best" : ""));
+    observer_.epoch_ended(state_.history, is_best);
+  }
+  if (state_.best_epoch > 0) {
+    network::load_weights_into(weights_file("best.safetensors"), network_);
+  }
+  result.best = network_;
+  result.history = state_.history;
+  result.best_epoch = state_.best_epoch;
+  result.seconds = state_.seconds;
+  result.faces_per_second = step_seconds_ > 0 ? static_cast<double>(faces_) / step_seconds_ : 0;
+  return result;
+}
+
+}  // namespace
+
+std::string to_text(StopReason reason) {
+  switch (reason) {
+    case StopReason::completed: return "completed";
+    case StopReason::early_stopped: return "early stopped";
+    case StopReason::time_budget: return "time budget used";
+    case StopReason::interrupted: return "interrupted";
+  }
+  return "";
+}
+
+TrainingResult train(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer) {
+  return Run(std::move(network), input, listener, observer).train();
+}
+
+std::string epoch_line(const EpochRow& row, int64_t epochs) {
+  std::string line = fmt::format("[{:03d}/{:03d}] {:.2f} sec(s) Train Acc: {:.6f} Loss: {:.6f}", row.epoch, epochs, row.seconds,
+                                 row.train_accuracy, row.train_loss);
+  if (std::isfinite(row.validation_accuracy)) {
+    line += fmt::format(" | Val Acc: {:.6f} loss: {:.6f}", row.validation_accuracy, row.validation_loss);
+  }
+  return line;
+}
+
+std::string resolve_device(const std::string& name) {
+  const bool has_cuda = at::hasCUDA();
+  if (name == "auto") return has_cuda ? "cuda" : "cpu";
+  if (name == "cuda" && !has_cuda) {
+    throw_usage("--device cuda: this libtorch has no usable GPU", "--device cpu, or build against a CUDA libtorch; `mien doctor` shows what is there");
+  }
+  return name;
+}
+
+void seed_dropout(const std::string& device, uint64_t seed) {
+  at::Generator generator = at::globalContext().defaultGenerator(at::Device(device));
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_current_seed(seed);
+}
+
+void move_to(network::Network& network, const std::string& device) {
+  for (at::Tensor tensor : network.tensors()) tensor.set_data(tensor.detach().to(at::Device(device)));
+}
+
+}  // namespace mien::training

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mien/core/log.h"
+#include "mien/data/augmentation.h"
+#include "mien/data/dataset.h"
+#include "mien/network/network.h"
+#include "mien/training/batches.h"
+#include "mien/training/history.h"
+#include "mien/training/options.h"
+
+namespace mien::training {
+
+/// What to train on and where the outcome goes.
+struct TrainingInput {
+  const data::Dataset* dataset = nullptr;
+  std::vector<int64_t> training_rows;
+  std::vector<int64_t> validation_rows;  ///< may be empty: then the last epoch is the best one
+  TrainOptions options;
+  data::AugmentOptions augment;
+  std::filesystem::path folder;          ///< gets weights/best.safetensors, weights/last.safetensors, checkpoint/last/
+  std::map<std::string, std::string> metadata;  ///< stored with the weights
+};
+
+/// Hears of milestones, to draw and record them.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  /// Before the first step of a run that is not resumed.
+  virtual void first_batch(const Batch&) {}
+  /// After each epoch, when weights and checkpoint are on disk; `history` includes the epochs of earlier starts.
+  virtual void epoch_ended(const std::vector<EpochRow>& /*history*/, bool /*is_best*/) {}
+};
+
+enum class StopReason { completed, early_stopped, time_budget, interrupted };
+std::string to_text(StopReason reason);
+
+struct TrainingResult {
+  network::Network best;  ///< weights of the epoch with the highest validation accuracy
+  network::Normalization normalization;
+  std::vector<EpochRow> history;
+  int64_t best_epoch = 0;
+  StopReason stop_reason = StopReason::completed;
+  bool resumed = false;
+  double seconds = 0;               ///< over all starts
+  double faces_per_second = 0;      ///< of training steps alone, over this start; 0 if no step ran
+};
+
+/// Trains `network` (changed in place). If input.folder holds a checkpoint of the same options, data and split, goes on
+/// from it: with the same number of threads the outcome is bit for bit that of an uninterrupted run.
+/// Ctrl-C (stop_requested) ends it after the current step with StopReason::interrupted; the epochs done are on disk.
+/// Throws Error(failed) when the loss is not finite or has exploded, naming epoch, step and learning rate; Error(usage)
+/// when the checkpoint belongs to another run, or data and network do not fit.
+TrainingResult train(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer);
+
+/// Report D's line: "[011/050] 10.85 sec(s) Train Acc: 0.612345 Loss: 1.012345 | Val Acc: 0.601234 loss: 1.054321".
+std::string epoch_line(const EpochRow& row, int64_t epochs);
+
+/// The device that `name` ("auto", "cpu", "cuda") stands for. Throws Error(usage) if there is no such device here.
+std::string resolve_device(const std::string& name);
+
+/// Starts libtorch's generator on `device`, which dropout draws from, at `seed`.
+void seed_dropout(const std::string& device, uint64_t seed);
+
+/// Moves all of a network's tensors to "cpu" or "cuda".
+void move_to(network::Network& network, const std::string& device);
+
+}  // namespace mien::training
