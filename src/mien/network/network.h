@@ -33,8 +33,8 @@ class Network {
   const Graph& graph() const { return graph_; }
 
   /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised), N > 0. Throws Error(usage) if the shape is
-  /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph where
-  /// at::GradMode is on. In training mode batch norm updates its running statistics and dropout draws from ATen's
+  /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph
+  /// where at::GradMode is on. In training mode batch norm updates its running statistics and dropout draws from ATen's
   /// default generator.
   at::Tensor forward(const at::Tensor& images_nchw, Mode mode) const;
 
