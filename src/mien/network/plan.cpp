@@ -41,9 +41,6 @@ Plan make_plan(const Graph& graph) {
       at(owner_read, at(owner, input)) = node;
     }
   }
-  // The scores outlive every step.
-  at(last_read, count - 1) = count;
-  at(owner_read, at(owner, count - 1)) = count;
 
   Plan plan;
   for (int node = 1; node < count; ++node) {
