@@ -13,6 +13,7 @@
 namespace mien::data {
 
 void ClassWeightOptions::bind(OptionSet& options) {
+  options.group("loss");
   options.add(&class_weights,
               {.name = "class-weights",
                .help = "how much each class weighs in the loss, against rare classes being ignored",

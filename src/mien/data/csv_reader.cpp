@@ -375,7 +375,7 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, L
     const auto problem = parse_row(bad->line.text, columns, pixel_count, readable_end, unused, scratch.data());
     bad->problem = problem.value_or("is too short");
     if (!options.skip_bad_rows) {
-      const bool cut = bad->line.text.data() + bad->line.text.size() == readable_end;
+      const bool cut = std::find(bad->line.text.data(), readable_end, '\n') == readable_end;
       throw_bad_data(fmt::format("cannot read {}: {}{}",
                                  file,
                                  describe(*bad, text),

@@ -34,7 +34,7 @@ constexpr std::array<std::pair<std::string_view, size_t>, kEmotions + kOthers> k
     {"NF", 9},
 }};
 
-/// Votes and labels of FER2013 agree on 62 % of the rows; by chance it would be about 20 %.
+/// Votes and labels of FER2013 agree on 66 % of the rows that are kept; by chance it would be about 20 %.
 constexpr double kLeastAgreement = 0.4;
 constexpr int64_t kLeastRowsToJudge = 200;
 
@@ -230,7 +230,7 @@ void apply_ferplus(Dataset& dataset,
   if (judged >= kLeastRowsToJudge && static_cast<double>(agreeing) < kLeastAgreement * static_cast<double>(judged)) {
     listener.warning(
         fmt::format("the FER+ votes of {} agree with the labels of {} on {:.0f} % of the rows only, expected "
-                    "about 80 %: its rows may not be in the original order",
+                    "about 66 %: its rows may not be in the original order",
                     file,
                     dataset.source,
                     100.0 * static_cast<double>(agreeing) / static_cast<double>(judged)));

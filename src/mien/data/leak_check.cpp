@@ -93,6 +93,7 @@ std::string first_rows(const std::vector<int64_t>& rows) {
 }  // namespace
 
 void LeakOptions::bind(OptionSet& options) {
+  options.group("leaks");
   options.add(&near_copies, {.name = "near-copies", .help = "look for near copies too, not only for exact ones"});
   options.add(&near_correlation,
               {.name = "near-correlation",

@@ -69,6 +69,7 @@ Dataset keep_fraction(Dataset dataset, const DataOptions& options) {
 }  // namespace
 
 void DataOptions::bind(OptionSet& options) {
+  options.group("data");
   options.add(&data, {.name = "data", .help = "faces: a csv file, a folder of class folders, drawn or drawn:COUNT"});
   options.add(&fraction,
               {.name = "fraction",

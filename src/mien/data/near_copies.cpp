@@ -6,6 +6,7 @@
 #include <mutex>
 #include <numbers>
 #include <numeric>
+#include <tuple>
 
 #include "mien/core/parallel.h"
 
@@ -257,7 +258,6 @@ std::vector<NearCopy> find_near_copies(const Dataset& dataset,
           const int64_t second = std::max(bins.row(i), bins.row(j));
           const double correlation = correlate(dataset, first, second, mirror_first);
           if (correlation < least_correlation) return;
-          if (mirror_first && correlate(dataset, first, second, false) >= least_correlation) return;
           here.push_back({first, second, correlation, mirror_first});
         });
       }
@@ -268,8 +268,13 @@ std::vector<NearCopy> find_near_copies(const Dataset& dataset,
   look_for(false);
   if (mirrored) look_for(true);
   std::sort(found.begin(), found.end(), [](const NearCopy& a, const NearCopy& b) {
-    return std::pair(a.first, a.second) < std::pair(b.first, b.second);
+    return std::tuple(a.first, a.second, a.mirrored) < std::tuple(b.first, b.second, b.mirrored);
   });
+  // a pair that is near both ways counts once, as it is
+  const auto same_pair = [](const NearCopy& a, const NearCopy& b) {
+    return a.first == b.first && a.second == b.second;
+  };
+  found.erase(std::unique(found.begin(), found.end(), same_pair), found.end());
   return found;
 }
 

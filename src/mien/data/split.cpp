@@ -126,6 +126,7 @@ std::vector<int64_t> take_fold(const std::vector<std::vector<int64_t>>& strata, 
 }  // namespace
 
 void SplitOptions::bind(OptionSet& options) {
+  options.group("split");
   options.add(&validation,
               {.name = "validation",
                .help = "which training rows validate: none, usage (PublicTest), last:COUNT, fraction:PART "
