@@ -227,6 +227,22 @@ TEST(SafetensorsReader, ReportsHeadersThatDescribeNoTensor) {
   }
 }
 
+TEST(SafetensorsReader, ReportsDataThatDoesNotFillTheShape) {
+  EXPECT_TRUE(contains(error_of(file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,3]}})", 3)),
+                       "tensor 'a' has 3 bytes, its shape and dtype need 4"));
+  EXPECT_TRUE(
+      contains(error_of(file_of(R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0)),
+               "tensor 'a' is impossibly large"));  // 2^64 bytes, which 64 bits would take for none
+}
+
+TEST(SafetensorsReader, RefusesAHeaderOverTheFormatsLimit) {
+  const TemporaryFolder folder;
+  write_atomic(folder / "w", with_length(100'000'001));
+  std::filesystem::resize_file(folder / "w", 200'000'000);  // a hole: takes no space
+  EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { SafetensorsFile::open(folder / "w"); }),
+                       "its header length is 100000001, expected at most 100000000"));
+}
+
 TEST(SafetensorsReader, RefusesAnotherTypeThanFloat) {
   const SafetensorsFile file =
       SafetensorsFile::parse(file_of(R"({"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}})", 4), "w.safetensors");

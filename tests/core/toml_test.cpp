@@ -66,6 +66,7 @@ TEST_F(TomlOptions, ReportWhatIsNotAValue) {
   EXPECT_TRUE(contains(error_of("methods = [[\"a\"]]"), "methods has a value of an unknown kind"));
   EXPECT_TRUE(contains(error_of("[epochs]\nx = 1"), "run.toml:1: epochs is a table, expected whole number"));
   EXPECT_TRUE(contains(error_of("methods = [\"a,b\"]"), "methods has the item 'a,b', expected items without a comma"));
+  EXPECT_TRUE(contains(error_of("methods = [\"a\", \"\", \"b\"]"), "methods is 'a,,b', expected list"));
 }
 
 TEST_F(TomlOptions, ReportTheLineOfMalformedToml) {
