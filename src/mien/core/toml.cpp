@@ -72,11 +72,11 @@ void set_from_toml(OptionSet& options,
       set(key, node);
       continue;
     }
-    if (const OptionSet::Entry* entry = options.find(key.str())) {
-      throw_usage(
-          fmt::format("{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
-    }
     if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
+      if (const OptionSet::Entry* entry = options.find(key.str())) {
+        throw_usage(
+            fmt::format("{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
+      }
       throw_usage(fmt::format("{}: unknown table [{}]", toml_place(file, key.source()), key.str()),
                   suggestion(key.str(), groups));
     }
