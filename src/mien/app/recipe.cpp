@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "mien/app/data_pictures.h"
 #include "mien/app/ensemble_task.h"
 #include "mien/app/judge.h"
 #include "mien/app/run_folder.h"
@@ -112,9 +113,10 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
   const bool has_project = shared_options.find("project")->origin != Origin::default_value;
   const data::Dataset dataset = data::load(shared.data, listener);
   RunFolder folder = RunFolder::choose(has_project ? shared.run.project : "runs", shared.run.name.empty() ? recipe.name : shared.run.name,
-                                       shared.run.exist_ok, false, shared_options);
+                                       shared.run.exist_ok, true, shared_options);
   if (folder.state() == RunFolder::State::unfinished) listener.line(fmt::format("going on in {}", folder.path().string()));
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
+  write_data_pictures(dataset, folder.path());
 
   std::vector<RunSummary> runs;
   std::vector<EnsembleSummary> ensembles;

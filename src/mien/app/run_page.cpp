@@ -129,6 +129,10 @@ std::vector<ReportSection> run_sections(const RunSummary& run, const std::string
   return sections;
 }
 
+std::string accuracy_cell(const std::optional<Metrics>& metrics) {
+  return metrics ? fmt::format("{} ({})", percent(metrics->accuracy), interval_text(metrics->accuracy_interval)) : "-";
+}
+
 struct Column {
   const char* name;
   std::string (*text)(const RunSummary& run);
@@ -140,11 +144,9 @@ const Column kColumns[] = {
     {"epochs", [](const RunSummary& r) { return std::to_string(r.history.size()); }},
     {"s/epoch", [](const RunSummary& r) { return fmt::format("{:.1f}", r.seconds_per_epoch()); }},
     {"faces/s", [](const RunSummary& r) { return fmt::format("{:.0f}", r.faces_per_second); }},
-    {"validation", [](const RunSummary& r) { return r.validation_metrics ? percent(r.validation_metrics->accuracy) : "-"; }},
-    {"95 % interval", [](const RunSummary& r) { return r.validation_metrics ? interval_text(r.validation_metrics->accuracy_interval) : "-"; }},
-    {"PublicTest", [](const RunSummary& r) { return r.test_metrics ? percent(r.test_metrics->accuracy) : "-"; }},
-    {"95 % interval ", [](const RunSummary& r) { return r.test_metrics ? interval_text(r.test_metrics->accuracy_interval) : "-"; }},
-    {"% per million parameters",
+    {"validation (95 % interval)", [](const RunSummary& r) { return accuracy_cell(r.validation_metrics); }},
+    {"PublicTest (95 % interval)", [](const RunSummary& r) { return accuracy_cell(r.test_metrics); }},
+    {"% per M parameters",
      [](const RunSummary& r) {
        return r.judged() ? fmt::format("{:.1f}", 100 * r.judged()->accuracy / (static_cast<double>(r.total_parameters) * 1e-6)) : "-";
      }},
@@ -242,9 +244,10 @@ void write_ensemble_page(const EnsembleSummary& ensemble, Listener&) {
 
 void write_recipe_page(const RecipePage& recipe, const std::vector<RunSummary>& runs, const std::vector<EnsembleSummary>& ensembles, Listener&) {
   report::RunReport page{.title = recipe.title, .subtitle = recipe.source};
-  if (!recipe.description.empty() || !recipe.class_table.empty()) {
-    page.sections.push_back({.title = "What this is", .paragraphs = {recipe.description}, .preformatted = recipe.class_table});
-  }
+  ReportSection data{.title = "The data", .paragraphs = {recipe.description}, .preformatted = recipe.class_table};
+  add_figure(data, recipe.folder / "classes.png", "Faces of each class");
+  add_figure(data, recipe.folder / "examples.png", "One labelled face of each class");
+  page.sections.push_back(std::move(data));
   if (!runs.empty()) {
     write_atomic(recipe.folder / "comparison.csv", comparison_csv(runs));
     ReportSection comparison{.title = "Comparison", .paragraphs = paired_tests(runs), .tables = {comparison_table(runs)}};

@@ -129,6 +129,10 @@ std::optional<RunSummary> train_in(RunFolder& folder,
                                    const PreparedData& prepared,
                                    Listener& listener) {
   if (folder.state() == RunFolder::State::finished) {
+    if (run_fact(folder.path(), "data") != describe_data(dataset)) {
+      throw_usage(fmt::format("{} holds this run on other data than {}", folder.path().string(), dataset.source),
+                  "choose another --name, or remove the folder");
+    }
     listener.line(fmt::format("{} is finished already", folder.path().string()));
     return read_run(folder.path());
   }

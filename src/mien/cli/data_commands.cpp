@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "mien/app/data_pictures.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -37,8 +38,14 @@ class DataCommand : public Command {
 
 class InfoCommand final : public DataCommand {
  public:
+  void bind(OptionSet& options) override {
+    DataCommand::bind(options);
+    options.group("info");
+    options.add(&pictures_, {.name = "pictures-in", .help = "folder to write classes.png (counts) and examples.png (a face of each class) into"});
+  }
   int run(const Call& call) override {
     const data::Dataset faces = load(call);
+    if (!pictures_.empty()) app::write_data_pictures(faces, pictures_);
     std::string json = fmt::format("{{\"source\": \"{}\", \"rows\": {}, \"side\": [{}, {}], \"checksum\": \"{}\", \"classes\": {{", path_, faces.size(),
                                    faces.height, faces.width, faces.checksum);
     for (size_t c = 0; c < faces.class_names.size(); ++c) {
@@ -50,6 +57,9 @@ class InfoCommand final : public DataCommand {
                          json + "}}\n");
     return 0;
   }
+
+ private:
+  std::string pictures_;
 };
 
 class CheckCommand final : public DataCommand {
