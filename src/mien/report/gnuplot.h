@@ -12,10 +12,10 @@ bool gnuplot_available();
 
 /// Hands `script` to gnuplot on its standard input (no shell, no start-up files) and returns what it wrote to standard
 /// output: the picture, for a script that sets a terminal and no output. Throws Error(failed) with gnuplot's own
-/// message if it fails or complains, and with the package to install if there is no gnuplot.
+/// message if it fails, and with the package to install if there is no gnuplot.
 std::string run_gnuplot(const std::string& script);
 
-/// `text` as a string constant of gnuplot: single-quoted, so that neither quotes, backslashes nor back-quotes act;
+/// `text` as a string expression of gnuplot: single-quoted, so that neither quotes, backslashes nor back-quotes act;
 /// control characters become spaces, bytes that are not UTF-8 question marks.
 std::string gnuplot_string(std::string_view text);
 

@@ -20,8 +20,8 @@ struct NamedHistory {
   std::vector<EpochRow> rows;
 };
 
-/// Text of results.csv: `epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds`, one
-/// line an epoch; a field is empty where its value is not finite. Finite numbers read back to the same bits.
+/// Text of results.csv: `epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds`,
+/// one line an epoch; a field is empty where its value is not finite. Finite numbers read back to the same bits.
 std::string history_csv(std::span<const EpochRow> rows);
 
 /// Reads what history_csv wrote; an empty field becomes NaN. Throws Error(bad_data) as "file:line: ..." for a header or

@@ -40,9 +40,9 @@ struct RunReport {
   std::vector<ReportSection> sections;
 };
 
-/// Writes `report` as one self-contained page: pictures inside, no script, nothing fetched, light or dark as the reader's
-/// system is, fit to print. Throws Error(bad_data) naming a picture that is missing or of another format, Error(failed)
-/// if the page cannot be written.
+/// Writes `report` as one self-contained page: pictures inside, no script, nothing fetched, light or dark as the
+/// reader's system is, fit to print. Throws Error(bad_data) naming a picture that is missing or of another format,
+/// Error(failed) if the page cannot be written.
 void write_report(const std::filesystem::path& path, const RunReport& report);
 
 }  // namespace mien::report

@@ -9,7 +9,8 @@
 namespace mien::report {
 
 /// Writes scalars as TensorBoard reads them: events.out.tfevents.SECONDS.HOST.PID.N in a run's folder.
-/// @source tensorflow/core/util/event.proto and summary.proto (fields), tensorflow/core/lib/io/record_writer.cc (framing)
+/// @source tensorflow/core/util/event.proto and summary.proto (fields), tensorflow/core/lib/io/record_writer.cc
+/// (framing)
 class EventWriter {
  public:
   /// Starts a new file in `folder` (created if missing) and never touches those of earlier starts. A resumed run names

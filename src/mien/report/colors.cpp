@@ -1,0 +1,76 @@
+#include "mien/report/colors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <fmt/format.h>
+
+namespace mien::report {
+namespace {
+
+double to_linear(uint8_t channel) {
+  const double value = channel / 255.0;
+  return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4);
+}
+
+uint8_t from_linear(double value) {
+  const double light = std::clamp(value, 0.0, 1.0);
+  const double encoded = light <= 0.0031308 ? 12.92 * light : 1.055 * std::pow(light, 1 / 2.4) - 0.055;
+  return static_cast<uint8_t>(std::lround(255 * encoded));
+}
+
+}  // namespace
+
+std::string Color::hex() const { return fmt::format("#{:02x}{:02x}{:02x}", red, green, blue); }
+
+double Color::luminance() const {
+  return 0.2126 * to_linear(red) + 0.7152 * to_linear(green) + 0.0722 * to_linear(blue);
+}
+
+Color oklch(double lightness, double chroma, double hue_degrees) {
+  const double hue = hue_degrees * std::numbers::pi / 180;
+  const double a = chroma * std::cos(hue);
+  const double b = chroma * std::sin(hue);
+  const double long_cone = std::pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+  const double medium_cone = std::pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+  const double short_cone = std::pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+  return {from_linear(4.0767416621 * long_cone - 3.3077115913 * medium_cone + 0.2309699292 * short_cone),
+          from_linear(-1.2684380046 * long_cone + 2.6097574011 * medium_cone - 0.3413193965 * short_cone),
+          from_linear(-0.0041960863 * long_cone - 0.7034186147 * medium_cone + 1.7076147010 * short_cone)};
+}
+
+Color sequential_color(double position) {
+  const double t = std::clamp(position, 0.0, 1.0);
+  const double chroma = 0.008 + 0.13 * std::sin(std::numbers::pi * std::pow(t, 0.8) * 0.72);
+  return oklch(0.985 - 0.665 * t, chroma, 225 + 40 * t);
+}
+
+std::string sequential_palette_command(double first) {
+  constexpr int kSteps = 32;
+  std::string command = "set palette defined (";
+  for (int i = 0; i <= kSteps; ++i) {
+    command +=
+        fmt::format("{}{} '{}'", i == 0 ? "" : ", ", i, sequential_color(first + (1 - first) * i / kSteps).hex());
+  }
+  return command + ")\n";
+}
+
+Color series_color(size_t index, size_t count) {
+  constexpr Color kOkabeIto[] = {
+      {0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {230, 159, 0}, {86, 180, 233}, {70, 70, 70}};
+  if (count <= std::size(kOkabeIto)) return kOkabeIto[index % std::size(kOkabeIto)];
+  return oklch(
+      index % 2 == 0 ? 0.58 : 0.70, 0.14, 250 + 360.0 * static_cast<double>(index) / static_cast<double>(count));
+}
+
+Color text_color_on(const Color& background) {
+  constexpr Color kDark{17, 24, 39};
+  constexpr Color kLight{255, 255, 255};
+  const double luminance = background.luminance();
+  const double with_dark = (luminance + 0.05) / (kDark.luminance() + 0.05);
+  const double with_light = (kLight.luminance() + 0.05) / (luminance + 0.05);
+  return with_dark > with_light ? kDark : kLight;
+}
+
+}  // namespace mien::report

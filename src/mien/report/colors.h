@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace mien::report {
+
+/// A screen colour (sRGB).
+struct Color {
+  uint8_t red = 0;
+  uint8_t green = 0;
+  uint8_t blue = 0;
+
+  /// "#0072b2"
+  std::string hex() const;
+  /// Relative luminance, 0 (black) to 1 (white).
+  /// @source WCAG 2.1, definition of relative luminance
+  double luminance() const;
+};
+
+/// Colour of given lightness (0..1), chroma (0..0.3) and hue (degrees), clipped to what a screen can show.
+/// @source Ottosson 2020, "A perceptual color space for image processing" (OKLab)
+Color oklch(double lightness, double chroma, double hue_degrees);
+
+/// Colour of `position` in [0, 1] from nearly white to dark blue; lightness falls linearly, so that equal steps look
+/// equal.
+Color sequential_color(double position);
+
+/// The part of that scale from `first` (below 1) to 1 as gnuplot's `set palette` command.
+std::string sequential_palette_command(double first = 0);
+
+/// Colour of curve `index` of `count`: up to seven that colour-blind readers can tell apart, beyond that evenly spaced
+/// hues.
+/// @source Okabe and Ito 2008, "Color universal design"
+Color series_color(size_t index, size_t count);
+
+/// Nearly black or white, whichever has more contrast with `background`.
+/// @source WCAG 2.1, definition of contrast ratio
+Color text_color_on(const Color& background);
+
+}  // namespace mien::report
