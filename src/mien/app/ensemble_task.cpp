@@ -105,6 +105,9 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
                                               const OptionSet& options,
                                               const data::Dataset& dataset,
                                               Listener& listener) {
+  if (experiment.split.validation == "usage") {
+    throw_usage("--members: --validation usage leaves no rows that no member saw to judge the vote on", "choose --validation fraction:0.1");
+  }
   EnsembleSummary summary{.folder = folder.path()};
   // Rows that judge the vote: the test rows, or a part that is hidden from every member.
   data::Dataset visible = dataset;
