@@ -199,7 +199,8 @@ TEST(PlotBars, ShowsRatesInPerCentWithTheirIntervals) {
   const ScriptCatcher gnuplot;
   plot_bars(gnuplot.picture(),
             std::vector<Bar>{{"box3", 0.605, evaluation::Interval{0.589, 0.621}}, {"dnn3", 0.4, {}}});
-  EXPECT_TRUE(contains(gnuplot.script(), "60.5 0 58.9 62.1\n40 1 40 40\n")) << gnuplot.script();
+  EXPECT_TRUE(contains(gnuplot.script(), "$bars << EOD\n60.5 0\n40 1\nEOD\n")) << gnuplot.script();
+  EXPECT_TRUE(contains(gnuplot.script(), "$whiskers << EOD\n60.5 0 58.9 62.1\nEOD\n")) << gnuplot.script();
   EXPECT_TRUE(contains(gnuplot.script(), "set label '60.5' at 62.1,0 "));
 }
 

@@ -111,13 +111,17 @@ void plot_confusion(const std::filesystem::path& path,
   script += fmt::format("set label 'predicted class' at screen {},{} center\n", (left + area / 2) / width, 16 / height);
   script += fmt::format(
       "set label 'true class' at screen {},{} center rotate by 90\n", 18 / width, (bottom + area / 2) / height);
-  script += fmt::format(
-      "set colorbox user origin screen {},{} size screen {},{} noborder\nset cbtics scale 0\nset cblabel {}\n",
-      (left + area + 14) / width,
-      bottom / height,
-      12 / width,
-      area / height,
-      normalized ? "'share of the true class' offset 0.5,0" : "''");
+  script += fmt::format("set colorbox user origin screen {},{} size screen {},{} noborder\nset cbtics scale 0 {}\n",
+                        (left + area + 14) / width,
+                        bottom / height,
+                        12 / width,
+                        area / height,
+                        normalized ? "0.2" : std::to_string(count_step(std::lround(top))));
+  if (normalized) {
+    script += fmt::format("set label 'share of the true class' at screen {},{} center rotate by 90\n",
+                          (left + area + 78) / width,
+                          (bottom + area / 2) / height);
+  }
   if (side >= 26) script += numbers;
   script +=
       "plot $cells using 1:2:($1-0.5):($1+0.5):($2-0.5):($2+0.5):3 with boxxyerror fillstyle solid 1 border rgb "
@@ -151,7 +155,7 @@ void plot_reliability(const std::filesystem::path& path,
       "set label 2 'accuracy (%)' at screen 0.035,0.655 center rotate by 90\nset key top left Left reverse\n";
   if (!title.empty()) script += fmt::format("set title {} {} offset 0,-0.3\n", gnuplot_string(title), kBold);
   script += fmt::format(
-      "set label 1 'expected calibration error {:.1f} %' at graph 0.97,0.07 right textcolor rgb '#111827'\n",
+      "set label 1 'expected calibration error {:.1f} %' at graph 0.97,0.06 right front textcolor rgb '#111827'\n",
       100 * expected_calibration_error);
   script +=
       "set arrow 1 from 0,0 to 100,100 nohead back dashtype (10,6) linewidth 1.2 linecolor rgb '#9ca3af'\n"
@@ -173,8 +177,9 @@ void plot_reliability(const std::filesystem::path& path,
 void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, const BarStyle& style) {
   if (bars.empty()) throw_usage(fmt::format("cannot draw {}: there are no bars", path.string()));
   std::vector<std::string> names;
-  double reach = 0;  // of the longest bar, whisker included
+  double reach = 0;  // of the longest bar
   std::string data = "$bars << EOD\n";
+  std::string whiskers;
   std::string labels;
   for (size_t i = 0; i < bars.size(); ++i) {
     const Bar& bar = bars[i];
@@ -185,12 +190,16 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
                               bar.value));
     }
     const double value = style.factor * bar.value;
-    const double low = style.factor * (bar.interval ? bar.interval->low : bar.value);
-    const double high = style.factor * (bar.interval ? bar.interval->high : bar.value);
-    const double end = std::isfinite(high) ? std::max(value, high) : value;
+    double end = value;  // of the bar, its whisker included
+    if (bar.interval && std::isfinite(bar.interval->low) && std::isfinite(bar.interval->high)) {
+      const double low = style.factor * bar.interval->low;
+      const double high = style.factor * bar.interval->high;
+      whiskers += fmt::format("{} {} {} {}\n", gnuplot_number(value), i, gnuplot_number(low), gnuplot_number(high));
+      end = std::max(value, high);
+    }
     names.push_back(bar.name);
     reach = std::max(reach, end);
-    data += fmt::format("{} {} {} {}\n", gnuplot_number(value), i, gnuplot_number(low), gnuplot_number(high));
+    data += fmt::format("{} {}\n", gnuplot_number(value), i);
     labels += fmt::format("set label '{:.{}f}' at {},{} left offset 0.8,0 textcolor rgb '#111827'\n",
                           value,
                           style.decimals,
@@ -209,14 +218,17 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
                         left / width,
                         1 - 24 / width);
   script += fmt::format("set tmargin at screen {}\nset bmargin at screen {}\n", 1 - top / height, 58 / height);
-  script +=
-      fmt::format("set xrange [0:{}]\nset yrange [{}:-0.5]\nset border 1\nset grid x\nunset grid\nset grid xtics\n",
-                  gnuplot_number(reach > 0 ? 1.14 * reach : 1),
-                  rows - 0.5);
+  script += fmt::format("set xrange [0:{}]\nset yrange [{}:-0.5]\nset border 1\nunset grid\nset grid xtics\n",
+                        gnuplot_number(reach > 0 ? 1.14 * reach : 1),
+                        rows - 0.5);
   script +=
       "plot $bars using (0):2:(0):1:($2-0.34):($2+0.34) with boxxyerror fillstyle solid 1 noborder fillcolor rgb "
-      "'#7fb8dd',\\\n  $bars using 1:2:3:4 with xerrorbars pointtype 7 pointsize 0.01 linewidth 1.4 linecolor rgb "
-      "'#1f2937'";
+      "'#7fb8dd'";
+  if (!whiskers.empty()) {
+    script = "$whiskers << EOD\n" + whiskers + "EOD\n" + script +
+             ",\\\n  $whiskers using 1:2:3:4 with xerrorbars pointtype 7 pointsize 0.01 linewidth 1.4 linecolor rgb "
+             "'#1f2937'";
+  }
   write_picture(path, std::lround(width), std::lround(height), script);
 }
 

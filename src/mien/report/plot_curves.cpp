@@ -157,7 +157,7 @@ std::string history_curves(std::span<const NamedHistory> histories, const Panel&
     const std::string color = series_color(i, histories.size()).hex();
     // A short history also gets a dot an epoch, without which a single epoch would not show.
     const bool is_short = histories[i].rows.size() <= 12;
-    const std::string style = is_short ? "linespoints pointtype 7 pointsize 0.3" : "lines";
+    const std::string style = is_short ? "linespoints pointtype 7 pointsize 0.5" : "lines";
     const int column = panel.training == &EpochRow::train_accuracy ? 2 : 4;
     script += fmt::format(
         "{0}$history{1} using 1:(${2}*{3}) with {4} {5} linecolor rgb '{6}',\\\n"
@@ -258,7 +258,8 @@ void plot_loss_against_accuracy(const std::filesystem::path& path,
   const int64_t first = rows.front().epoch;
   const int64_t last = std::max(rows.back().epoch, first + 1);
   script += fmt::format(
-      "set cbrange [{}:{}]\nset cblabel 'epoch'\nset colorbox user origin screen 0.9,0.19 size screen 0.018,0.66 "
+      "set cbrange [{}:{}]\nset label 'epoch' at screen 0.909,0.9 center\nset colorbox user origin screen 0.9,0.19 "
+      "size screen 0.018,0.66 "
       "noborder\n",
       first,
       last);

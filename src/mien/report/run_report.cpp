@@ -25,11 +25,13 @@ body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.6 sy
   "Helvetica Neue", "DejaVu Sans", Arial, sans-serif; }
 main { max-width: 1340px; margin: 0 auto; padding: 3rem 1.25rem 5rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0; letter-spacing: -.015em; overflow-wrap: anywhere; }
-h2 { font-size: 1.35rem; line-height: 1.3; margin: 3.25rem 0 .75rem; padding-top: 1.25rem; border-top: 1px solid var(--line);
+h2 { font-size: 1.35rem; line-height: 1.3; margin: 3.25rem 0 .75rem;
+  padding-top: 1.25rem; border-top: 1px solid var(--line);
   overflow-wrap: anywhere; }
 p { margin: .6rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .subtitle { color: var(--muted); font-size: 1.05rem; margin: .5rem 0 0; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr)); gap: .75rem; margin: 1.75rem 0 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr));
+  gap: .75rem; margin: 1.75rem 0 0; }
 .facts div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .8rem 1rem; }
 .facts dt { color: var(--muted); font-size: .84rem; }
 .facts dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -48,9 +50,11 @@ th { font-weight: 600; color: var(--muted); border-bottom-width: 2px; white-spac
 figure { margin: 0; max-width: 100%; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 8px; }
-figcaption { color: var(--muted); font-size: .9rem; line-height: 1.45; margin: .5rem .15rem 0; width: 0; min-width: 100%;
+figcaption { color: var(--muted); font-size: .9rem; line-height: 1.45; margin: .5rem .15rem 0;
+  width: 0; min-width: 100%;
   overflow-wrap: anywhere; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .9rem 1.1rem; overflow-x: auto;
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: .9rem 1.1rem; overflow-x: auto;
   font: .86rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 @media print { :root { --text: #000; --muted: #444; --line: #ccc; --page: #fff; --card: #fff; --accent: #000; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
