@@ -57,6 +57,34 @@ Predictions cross_fitted(const std::vector<Predictions>& members) {
   return result;
 }
 
+/// Folder of the member counted from 1.
+std::string member_name(uint64_t number) { return fmt::format("member{:02d}", number); }
+
+std::vector<Predictions> member_predictions(const EnsembleSummary& summary) {
+  std::vector<Predictions> predictions;
+  for (const RunSummary& member : summary.members) {
+    if (!member.test) throw_bad_data(fmt::format("cannot vote: {} has no predictions_public_test.csv", member.folder.string()), "start the ensemble again");
+    predictions.push_back(*member.test);
+  }
+  return predictions;
+}
+
+/// The vote on the rows that no member saw.
+Predictions voted_by(const std::string& name, const std::vector<Predictions>& members) {
+  const auto vote = evaluation::vote_from_text(name);
+  return vote == evaluation::Vote::weighted ? cross_fitted(members) : evaluation::combine(members, vote);
+}
+
+/// Fills in what follows from the members.
+void vote(EnsembleSummary& summary) {
+  const std::vector<Predictions> predictions = member_predictions(summary);
+  summary.weights = evaluation::fit_vote_weights(predictions);
+  for (const std::string& name : evaluation::vote_names()) {
+    summary.votes.push_back({.vote = name, .metrics = evaluation::compute_metrics(voted_by(name, predictions))});
+  }
+  summary.growth = evaluation::accuracy_against_members(predictions, evaluation::Vote::majority);
+}
+
 std::string votes_json(const EnsembleSummary& summary) {
   nlohmann::ordered_json json{{"judged_on", summary.judged_on}, {"members", nlohmann::ordered_json::array()}};
   for (size_t i = 0; i < summary.members.size(); ++i) {
@@ -132,7 +160,7 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     member_options.set("seed", std::to_string(experiment.train.loop.seed + m), Origin::recipe, detail);
     member_options.set("split-seed", std::to_string(experiment.split.split_seed + m), Origin::recipe, detail);
     member_options.set("test-data", "", Origin::recipe, detail);
-    RunFolder member_folder = RunFolder::choose(folder.path(), fmt::format("member{:02d}", m + 1), true, true, member_options);
+    RunFolder member_folder = RunFolder::choose(folder.path(), member_name(static_cast<uint64_t>(m) + 1), true, true, member_options);
     listener.line(fmt::format("member {} of {}", m + 1, experiment.ensemble.members));
     const bool is_finished = member_folder.state() == RunFolder::State::finished;
     const PreparedData prepared = is_finished ? PreparedData{} : prepare(visible, member, listener);
@@ -144,24 +172,32 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     summary.members.push_back(std::move(*trained));
   }
 
-  std::vector<Predictions> predictions;
-  for (const RunSummary& member : summary.members) predictions.push_back(member.test.value());
-  summary.weights = evaluation::fit_vote_weights(predictions);
-  for (const std::string& name : evaluation::vote_names()) {
-    const auto vote = evaluation::vote_from_text(name);
-    const Predictions voted = vote == evaluation::Vote::weighted ? cross_fitted(predictions) : evaluation::combine(predictions, vote);
-    if (name == experiment.ensemble.vote) judge(voted, visible, experiment.judge, folder.path(), "vote", listener);
-    summary.votes.push_back({.vote = name, .metrics = evaluation::compute_metrics(voted)});
-    listener.line(fmt::format("{:17} accuracy {}", name, rate_text(summary.votes.back().metrics.accuracy, summary.votes.back().metrics.accuracy_interval)));
+  vote(summary);
+  const std::vector<Predictions> predictions = member_predictions(summary);
+  judge(voted_by(experiment.ensemble.vote, predictions), visible, experiment.judge, folder.path(), "vote", listener);
+  for (const VoteOutcome& outcome : summary.votes) {
+    listener.line(fmt::format("{:17} accuracy {}", outcome.vote, rate_text(outcome.metrics.accuracy, outcome.metrics.accuracy_interval)));
   }
-  summary.growth = evaluation::accuracy_against_members(predictions, evaluation::Vote::majority);
   write_atomic(folder.path() / "votes.json", votes_json(summary));
   if (report::gnuplot_available()) report::plot_members(folder.path() / "members.png", summary.growth, "Majority vote on " + summary.judged_on);
   if (!experiment.judge.test_data.empty()) predict_by_vote(summary, experiment, listener);
   write_ensemble_page(summary, listener);
   folder.record("members", std::to_string(summary.members.size()));
+  folder.record_text("judged_on", summary.judged_on);
   folder.save("finished");
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
+  return summary;
+}
+
+EnsembleSummary read_ensemble(const std::filesystem::path& folder) {
+  const auto judged_on = nlohmann::json::parse(run_fact(folder, "judged_on"), nullptr, /*allow_exceptions=*/false);
+  const auto members = nlohmann::json::parse(run_fact(folder, "members"), nullptr, /*allow_exceptions=*/false);
+  if (!judged_on.is_string() || !members.is_number_unsigned()) {
+    throw_bad_data(fmt::format("{} is no folder of a finished ensemble", folder.string()), "start `mien train --members` again: it goes on where it stopped");
+  }
+  EnsembleSummary summary{.folder = folder, .judged_on = judged_on.get<std::string>()};
+  for (uint64_t m = 1; m <= members.get<uint64_t>(); ++m) summary.members.push_back(read_run(folder / member_name(m)));
+  vote(summary);
   return summary;
 }
 

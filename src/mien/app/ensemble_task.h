@@ -41,4 +41,7 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
                                               const data::Dataset& dataset,
                                               Listener& listener);
 
+/// Reads the folder of a finished ensemble and votes again. Throws Error(bad_data) if it is none.
+EnsembleSummary read_ensemble(const std::filesystem::path& folder);
+
 }  // namespace mien::app

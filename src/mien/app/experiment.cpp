@@ -8,13 +8,18 @@ void RunOptions::bind(OptionSet& options) {
   options.add(&project, {.name = "project", .help = "folder that run folders are made in"});
   options.add(&name, {.name = "name", .help = "name of the run folder; the default is the network's or recipe's name, and a number is added where it is taken"});
   options.add(&exist_ok, {.name = "exist-ok", .help = "write into an existing run folder of that name, replacing what it holds"});
-  options.add(&weights, {.name = "weights", .help = "safetensors file whose weights training starts from; the default starts fresh"});
+  options.add(&weights, {.name = "weights", .help = "weights file or run folder whose weights training starts from; the default starts fresh"});
   options.add(&threads, {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
 }
 
 void JudgeOptions::bind(OptionSet& options) {
   options.group("judge");
   options.add(&test_data, {.name = "test-data", .help = "csv to predict with the trained network into predictions_test.csv (id,label)"});
+  bind_pictures(options);
+}
+
+void JudgeOptions::bind_pictures(OptionSet& options) {
+  options.group("judge");
   options.add(&flip_average, {.name = "tta-flip", .help = "judge and predict with the mean logits of each face and its mirror image"});
   options.add(&cells, {.name = "cells", .help = "galleries of misclassified faces to make, each as true:predicted, such as sad:neutral"});
   options.add(&gallery_faces, {.name = "gallery-faces", .help = "faces in each gallery", .minimum = 1, .maximum = 400});

@@ -32,6 +32,8 @@ struct JudgeOptions {
   int64_t gallery_faces = 9;
   int64_t top_losses = 25;
   void bind(OptionSet& options);
+  /// Without test-data, which `mien eval` has no use for.
+  void bind_pictures(OptionSet& options);
 };
 
 /// How many networks are trained with different seeds, and how they vote.

@@ -42,7 +42,7 @@ std::vector<report::Tile> tiles(const Predictions& predictions, const data::Data
 }  // namespace
 
 std::string part_file(const std::string& stem, const std::string& ending, const std::string& part) {
-  return part == "val" ? stem + ending : stem + "_" + part + ending;
+  return part == "val" || part == "eval" ? stem + ending : stem + "_" + part + ending;
 }
 
 std::string rate_text(double rate, const evaluation::Interval& interval) {
@@ -84,7 +84,7 @@ evaluation::Metrics judge(const Predictions& predictions,
     listener.warning("no gnuplot on this machine: the run folder gets no pictures (apt-get install gnuplot-nox)");
     return metrics;
   }
-  const std::string shown = part == "val" ? "validation" : part;
+  const std::string shown = part == "val" ? "validation" : part == "public_test" ? "PublicTest" : part == "vote" ? "voted" : "judged";
   report::plot_confusion(file("confusion_matrix", ".png"), metrics.confusion, names, false, fmt::format("{} faces, counts", shown));
   report::plot_confusion(file("confusion_matrix_normalized", ".png"), metrics.confusion, names, true,
                          fmt::format("{} faces, share of each true class", shown));

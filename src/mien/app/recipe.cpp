@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "mien/app/data_pictures.h"
 #include "mien/app/ensemble_task.h"
+#include "mien/app/environment.h"
 #include "mien/app/judge.h"
 #include "mien/app/run_folder.h"
 #include "mien/app/run_page.h"
@@ -27,12 +29,20 @@ namespace {
 
 const std::vector<std::string> kRecipeKeys{"title", "source", "description", "run"};
 
+/// A text at the top of a recipe.
+std::string top_text(const toml::table& root, std::string_view key, const std::string& file, const std::string& otherwise = {}) {
+  const auto node = root[key];
+  if (!node) return otherwise;
+  if (!node.is_string()) throw_usage(fmt::format("{}: {} is no text, expected one in quotes", toml_place(file, node.node()->source()), key));
+  return *node.value<std::string>();
+}
+
 Recipe parse_recipe(const std::string& name, const std::string& text, const std::string& file) {
   Recipe recipe{.name = name, .title = name, .file = file, .toml = text};
   const toml::table root = parse_toml(text, file);
-  recipe.title = root["title"].value_or(name);
-  recipe.source = root["source"].value_or(std::string());
-  recipe.description = root["description"].value_or(std::string());
+  recipe.title = top_text(root, "title", file, name);
+  recipe.source = top_text(root, "source", file);
+  recipe.description = top_text(root, "description", file);
   if (const auto* runs = root["run"].as_array()) {
     for (const toml::node& node : *runs) {
       const auto* table = node.as_table();
@@ -48,6 +58,7 @@ Recipe parse_recipe(const std::string& name, const std::string& text, const std:
         }
       }
       if (run.name.empty()) throw_usage(fmt::format("{}: a [[run]] has no name", toml_place(file, table->source())));
+      check_folder_name(run.name, toml_place(file, table->source()) + ": name");
       const bool is_taken = std::any_of(recipe.runs.begin(), recipe.runs.end(), [&](const RecipeRun& other) { return other.name == run.name; });
       if (is_taken) throw_usage(fmt::format("{}: two runs are called '{}'", toml_place(file, table->source()), run.name));
       recipe.runs.push_back(std::move(run));
@@ -61,7 +72,11 @@ Recipe parse_recipe(const std::string& name, const std::string& text, const std:
     OptionSet options;
     experiment.bind(options);
     apply_recipe(recipe, run, {}, options);
-    network::load_graph(experiment.run.network);
+    try {
+      network::load_graph(experiment.run.network);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}: {}", options.find("network")->origin_detail, error.what()), error.hint());
+    }
   }
   return recipe;
 }
@@ -84,9 +99,16 @@ Recipe load_recipe(const std::string& name_or_path) {
     names.emplace_back(file.name);
   }
   if (name_or_path.ends_with(".toml")) {
-    return parse_recipe(std::filesystem::path(name_or_path).stem().string(), read_text(name_or_path, 1 << 20), name_or_path);
+    std::string text;
+    try {
+      text = read_text(name_or_path, 1 << 20);
+    } catch (const Error& error) {
+      throw_usage(error.what(), error.hint());  // a word of the request that names nothing, like an unknown recipe
+    }
+    return parse_recipe(std::filesystem::path(name_or_path).stem().string(), text, name_or_path);
   }
-  throw_usage(fmt::format("unknown recipe '{}'", name_or_path), suggestion(name_or_path, names) + "; or the path of a recipe file ending in .toml");
+  throw_usage(fmt::format("unknown recipe {}, expected a built-in one or the path of a file ending in .toml", quote_sample(name_or_path)),
+              suggestion(name_or_path, names));
 }
 
 void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options) {
@@ -95,39 +117,59 @@ void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Ov
   for (const Override& option : overrides) options.set(option.name, option.text, option.origin, option.detail);
 }
 
+std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const std::string> only) {
+  std::vector<std::string> names;
+  for (const RecipeRun& run : recipe.runs) names.push_back(run.name);
+  for (const std::string& name : only) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      throw_usage(fmt::format("--only: recipe {} has no run {}", recipe.name, quote_sample(name)), suggestion(name, names));
+    }
+  }
+  std::vector<const RecipeRun*> chosen;
+  for (const RecipeRun& run : recipe.runs) {
+    if (only.empty() || std::find(only.begin(), only.end(), run.name) != only.end()) chosen.push_back(&run);
+  }
+  return chosen;
+}
+
 std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                 std::span<const Override> overrides,
                                                 std::span<const std::string> only,
                                                 Listener& listener) {
-  std::vector<std::string> run_names;
-  for (const RecipeRun& run : recipe.runs) run_names.push_back(run.name);
-  for (const std::string& name : only) {
-    if (std::find(run_names.begin(), run_names.end(), name) == run_names.end()) {
-      throw_usage(fmt::format("--only: recipe {} has no run '{}'", recipe.name, name), suggestion(name, run_names));
-    }
-  }
+  const std::vector<const RecipeRun*> chosen = chosen_runs(recipe, only);
   Experiment shared;
   OptionSet shared_options;
   shared.bind(shared_options);
   apply_recipe(recipe, {.name = recipe.name}, overrides, shared_options);
   const bool has_project = shared_options.find("project")->origin != Origin::default_value;
+  configure_threads(static_cast<int>(shared.run.threads));
+  const std::string name = shared.run.name.empty() ? recipe.name : shared.run.name;
+  check_folder_name(name, "--name");
   const data::Dataset dataset = data::load(shared.data, listener);
+  for (const RecipeRun* run : chosen) {
+    Experiment experiment;
+    OptionSet options;
+    experiment.bind(options);
+    apply_recipe(recipe, *run, overrides, options);
+    check_request(experiment, dataset);
+  }
   RunFolder folder = RunFolder::choose(has_project ? shared.run.project : "runs", shared.run.name.empty() ? recipe.name : shared.run.name,
                                        shared.run.exist_ok, true, shared_options);
   if (folder.state() == RunFolder::State::unfinished) listener.line(fmt::format("going on in {}", folder.path().string()));
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
+  folder.record_text("recipe", recipe.name);
+  folder.record_text("class_table", data::class_table(dataset));
   write_data_pictures(dataset, folder.path());
 
   std::vector<RunSummary> runs;
   std::vector<EnsembleSummary> ensembles;
-  for (const RecipeRun& run : recipe.runs) {
-    if (!only.empty() && std::find(only.begin(), only.end(), run.name) == only.end()) continue;
+  for (const RecipeRun* run : chosen) {
     Experiment experiment;
     OptionSet options;
     experiment.bind(options);
-    apply_recipe(recipe, run, overrides, options);
-    RunFolder run_folder = RunFolder::choose(folder.path(), run.name, true, true, options);
-    listener.line(fmt::format("run {} ({})", run.name, experiment.run.network));
+    apply_recipe(recipe, *run, overrides, options);
+    RunFolder run_folder = RunFolder::choose(folder.path(), run->name, true, true, options);
+    listener.line(fmt::format("run {} ({})", run->name, experiment.run.network));
     if (experiment.ensemble.members > 1) {
       auto done = train_ensemble(run_folder, experiment, options, dataset, listener);
       if (!done) {
@@ -156,6 +198,29 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
   if (runs.size() > 1) listener.line(comparison_text(runs));
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
   return folder.path();
+}
+
+void rewrite_recipe_page(const std::filesystem::path& folder, Listener& listener) {
+  const auto fact = [&](const std::string& key) {
+    const auto json = nlohmann::json::parse(run_fact(folder, key), nullptr, /*allow_exceptions=*/false);
+    if (!json.is_string()) throw_bad_data(fmt::format("cannot read {}/run.json: it has no text {}", folder.string(), key), "start the recipe again");
+    return json.get<std::string>();
+  };
+  const auto file = folder / "recipe.toml";
+  const Recipe recipe = parse_recipe(fact("recipe"), read_text(file, 1 << 20), file.string());
+  std::vector<RunSummary> runs;
+  std::vector<EnsembleSummary> ensembles;
+  for (const RecipeRun& run : recipe.runs) {
+    const auto run_folder = folder / run.name;
+    if (!std::filesystem::exists(run_folder)) continue;  // left out by --only
+    if (std::filesystem::exists(run_folder / "votes.json")) {
+      ensembles.push_back(read_ensemble(run_folder));
+    } else {
+      runs.push_back(read_run(run_folder));
+    }
+  }
+  write_recipe_page({.folder = folder, .title = recipe.title, .source = recipe.source, .description = recipe.description, .class_table = fact("class_table")},
+                    runs, ensembles, listener);
 }
 
 }  // namespace mien::app

@@ -51,11 +51,18 @@ Recipe load_recipe(const std::string& name_or_path);
 /// The options of one run: defaults, then the recipe's, then the run's, then `overrides`.
 void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options);
 
+/// The runs of `recipe` that `only` names, all if it is empty. Throws Error(usage) with a suggestion for a name that is none.
+std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const std::string> only);
+
 /// Carries out a recipe: trains every run (or those named in `only`), judges, compares, reports. Goes on where an earlier
-/// start of the same recipe and options stopped. Returns the folder; nothing if the user stopped it.
+/// start of the same recipe and options stopped. Returns the folder; nothing if the user stopped it. A network, weights
+/// file or cell that cannot be used is told before anything is trained.
 std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                 std::span<const Override> overrides,
                                                 std::span<const std::string> only,
                                                 Listener& listener);
+
+/// Writes report.html of a recipe's folder again, from what the folder holds.
+void rewrite_recipe_page(const std::filesystem::path& folder, Listener& listener);
 
 }  // namespace mien::app

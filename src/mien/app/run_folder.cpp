@@ -1,8 +1,12 @@
 #include "mien/app/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <ctime>
 
 #include <fmt/chrono.h>
@@ -13,6 +17,7 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
+#include "mien/core/text.h"
 
 namespace mien::app {
 namespace {
@@ -20,9 +25,11 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
+constexpr char kLocked = 0;
+
 /// Of all that decides a run's outcome: option values, not where they came from or where the outcome goes.
-std::string hash_of(const OptionSet& options) {
-  std::string text;
+std::string hash_of(const OptionSet& options, std::string_view content) {
+  std::string text(content);
   for (const auto& entry : options.entries()) {
     const std::string& name = entry.spec.name;
     if (name == "project" || name == "name" || name == "exist-ok" || name == "time") continue;
@@ -42,18 +49,50 @@ std::string text_of(const ordered_json& json, const char* key) {
   return json.is_object() && json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : "";
 }
 
+/// Locks a folder for this process; nothing if another process has it.
+std::shared_ptr<const void> lock_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw_failed(fmt::format("cannot open the run folder {}: {}", folder.string(), std::strerror(errno)));
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(descriptor);
+    return nullptr;
+  }
+  // A file system without locks gives another error: then two processes are not told apart.
+  return std::shared_ptr<const void>(&kLocked, [descriptor](const void*) { ::close(descriptor); });
+}
+
 std::string now_text() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 }  // namespace
 
-RunFolder RunFolder::choose(const fs::path& project, const std::string& name, bool exist_ok, bool reuse_finished, const OptionSet& options) {
+void check_folder_name(const std::string& name, const std::string& where) {
   if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..") {
-    throw_usage(fmt::format("--name is '{}', expected a folder name", name), "--project says where the folder is made");
+    throw_usage(fmt::format("{} is {}, expected the name of a folder without '/'", where, quote_sample(name)), "--project says where the folder is made");
   }
+}
+
+fs::path weights_file(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path;
+  const fs::path inside = path / "weights" / "best.safetensors";
+  if (!fs::exists(inside)) {
+    throw_bad_data(fmt::format("cannot read weights from {}: it is a folder without weights/best.safetensors", path.string()),
+                   "name a .safetensors file or a run folder");
+  }
+  return inside;
+}
+
+RunFolder RunFolder::choose(const fs::path& project,
+                            const std::string& name,
+                            bool exist_ok,
+                            bool reuse_finished,
+                            const OptionSet& options,
+                            std::string_view content) {
+  check_folder_name(name, "--name");
   RunFolder folder;
-  folder.options_hash_ = hash_of(options);
+  folder.options_hash_ = hash_of(options, content);
   folder.path_ = project / name;
   int number = 1;
   fs::path newest;
@@ -63,10 +102,15 @@ RunFolder RunFolder::choose(const fs::path& project, const std::string& name, bo
     folder.path_ = project / fmt::format("{}{}", name, ++number);
   }
   if (!newest.empty()) {
+    if (!fs::is_directory(newest)) throw_usage(fmt::format("--name: {} is a file, expected a folder", newest.string()), "choose another --name");
+    folder.lock_ = lock_folder(newest);
+    if (folder.lock_ == nullptr && exist_ok) {
+      throw_usage(fmt::format("--exist-ok: another mien is at work in {}", newest.string()), "wait for it, or choose another --name");
+    }
     const ordered_json run = read_run_json(newest);
     const bool is_same = text_of(run, "options_hash") == folder.options_hash_;
     const bool is_finished = text_of(run, "status") == "finished";
-    if (is_same && (!is_finished || reuse_finished)) {
+    if (folder.lock_ != nullptr && is_same && (!is_finished || reuse_finished)) {
       folder.path_ = newest;
       folder.state_ = is_finished ? State::finished : State::unfinished;
       if (run.contains("facts")) {
@@ -76,7 +120,7 @@ RunFolder RunFolder::choose(const fs::path& project, const std::string& name, bo
       if (run.empty() && !fs::is_empty(newest)) {
         throw_usage(fmt::format("--exist-ok: {} exists and is no run folder of mien", newest.string()), "choose another --name");
       }
-      fs::remove_all(newest);
+      for (const auto& entry : fs::directory_iterator(newest)) fs::remove_all(entry.path());
     }
   }
   if (folder.state_ == State::finished) return folder;
@@ -86,6 +130,7 @@ RunFolder RunFolder::choose(const fs::path& project, const std::string& name, bo
     throw_failed(fmt::format("cannot create the run folder {}: {}", folder.path_.string(), error.message()),
                  "--project says where run folders are made");
   }
+  if (folder.path_ != newest) folder.lock_ = lock_folder(folder.path_);
   write_atomic(folder.path_ / "args.toml", options.to_toml());
   folder.save("running");
   return folder;

@@ -123,6 +123,16 @@ PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment,
   return prepared;
 }
 
+void check_request(const Experiment& experiment, const data::Dataset& dataset) {
+  const network::Graph graph = network::load_graph(experiment.run.network);
+  evaluation::check_fits(graph, dataset);
+  if (!experiment.run.weights.empty()) {
+    network::Network network(graph, 0);
+    network::load_weights_into(weights_file(experiment.run.weights), network);
+  }
+  for (const std::string& cell : experiment.judge.cells) parse_cell(cell, dataset.class_names);
+}
+
 std::optional<RunSummary> train_in(RunFolder& folder,
                                    const Experiment& experiment,
                                    const data::Dataset& dataset,
@@ -138,13 +148,14 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   }
   const network::Graph graph = network::load_graph(experiment.run.network);
   network::Network network(graph, static_cast<uint64_t>(experiment.train.loop.seed));
-  if (!experiment.run.weights.empty()) network::load_weights_into(experiment.run.weights, network);
+  if (!experiment.run.weights.empty()) network::load_weights_into(weights_file(experiment.run.weights), network);
 
   folder.record_text("network", graph.name);
   folder.record("parameters", describe_parameters(graph));
   folder.record("data", describe_data(dataset));
   folder.record_text("split", prepared.split.description);
   folder.record_text("leaks", prepared.leaks);
+  folder.record_text("device", training::resolve_device(experiment.train.loop.device));
   folder.record("seed", std::to_string(experiment.train.loop.seed));
   folder.save("running");
   listener.line(fmt::format("{}: {} parameters, {}", graph.name, with_commas(graph.total_parameters()), prepared.split.description));
@@ -205,9 +216,10 @@ std::optional<RunSummary> train_in(RunFolder& folder,
 
 std::optional<std::filesystem::path> train_task(const Experiment& experiment, const OptionSet& options, Listener& listener) {
   const network::Graph graph = network::load_graph(experiment.run.network);  // a wrong name is told before data is read
-  for (const std::string& cell : experiment.judge.cells) parse_cell(cell, std::vector<std::string>{data::kExpressionNames.begin(), data::kExpressionNames.end()});
-  const data::Dataset dataset = data::load(experiment.data, listener);
   const std::string name = experiment.run.name.empty() ? graph.name : experiment.run.name;
+  check_folder_name(name, "--name");
+  const data::Dataset dataset = data::load(experiment.data, listener);
+  check_request(experiment, dataset);
   RunFolder folder = RunFolder::choose(experiment.run.project, name, experiment.run.exist_ok, false, options);
   if (folder.state() == RunFolder::State::unfinished) listener.line(fmt::format("going on in {}", folder.path().string()));
   if (experiment.ensemble.members > 1) {

@@ -23,6 +23,10 @@ struct PreparedData {
 /// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left out).
 PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, Listener& listener);
 
+/// Throws Error for what can be told before a folder is made and anything is trained: an unknown network, weights of
+/// another one, data that the network does not take, galleries of classes that are none.
+void check_request(const Experiment& experiment, const data::Dataset& dataset);
+
 /// Trains one network in `folder` and judges it: weights, results.csv, results.png, predictions, metrics, pictures,
 /// report.html. Goes on where an earlier start stopped. Nothing if the user stopped it (run.json says "interrupted").
 std::optional<RunSummary> train_in(RunFolder& folder,

@@ -4,8 +4,11 @@
 
 #include <fmt/format.h>
 
+#include "mien/app/ensemble_task.h"
 #include "mien/app/judge.h"
+#include "mien/app/recipe.h"
 #include "mien/app/run_folder.h"
+#include "mien/app/run_page.h"
 #include "mien/app/train_task.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
@@ -25,40 +28,38 @@ namespace {
 
 using evaluation::Predictions;
 
-/// A weights file, or the best weights of a run folder.
-std::filesystem::path weights_file(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    const auto inside = std::filesystem::path(path) / "weights" / "best.safetensors";
-    if (!std::filesystem::exists(inside)) throw_bad_data(fmt::format("cannot read {}: it is a folder without weights/best.safetensors", path));
-    return inside;
+std::vector<network::LoadedWeights> load_all(const std::vector<std::string>& weights) {
+  std::vector<network::LoadedWeights> loaded;
+  for (const std::string& path : weights) {
+    loaded.push_back(network::load_weights(weights_file(path)));
+    const auto& first = loaded.front().info.class_names;
+    const auto& last = loaded.back().info.class_names;
+    if (last != first) {
+      throw_bad_data(fmt::format("{} and {} cannot vote: one tells {} apart, the other {}", weights.front(), path, join(first, ", "), join(last, ", ")));
+    }
   }
-  return path;
+  return loaded;
 }
 
-Predictions predict_with(const std::vector<std::string>& weights,
+Predictions predict_with(const std::vector<network::LoadedWeights>& networks,
                          const std::string& vote_name,
                          bool flip_average,
                          const data::Dataset& faces,
                          std::span<const int64_t> rows,
                          Listener& listener) {
-  if (weights.empty()) throw_usage("no weights were given", "name a .safetensors file or a run folder");
   std::vector<Predictions> members;
-  for (const std::string& path : weights) {
-    const auto loaded = network::load_weights(weights_file(path));
+  for (const auto& loaded : networks) {
     members.push_back(evaluation::predict(loaded.network, loaded.info.normalization, faces, rows, {.flip_average = flip_average}, listener));
     if (!loaded.info.class_names.empty()) members.back().class_names = loaded.info.class_names;
   }
-  if (members.size() == 1) return std::move(members.front());
-  const auto vote = evaluation::vote_from_text(vote_name);
-  if (vote == evaluation::Vote::weighted) {
-    throw_usage("--vote weighted needs weights fitted on labelled rows", "train with --members, or choose mean-probability");
-  }
-  return evaluation::combine(members, vote);
+  return members.size() == 1 ? std::move(members.front()) : evaluation::combine(members, evaluation::vote_from_text(vote_name));
 }
 
-data::Dataset load_faces(const std::string& path, Listener& listener) {
+/// Pictures of a folder and drawn faces come in the size that the network takes.
+data::Dataset load_faces(const std::string& path, const network::LoadedWeights& loaded, Listener& listener) {
   data::DataOptions options;
   options.data = path;
+  options.image_side = loaded.network.graph().input_shape().height;
   return data::load(options, listener);
 }
 
@@ -71,11 +72,16 @@ std::optional<data::Usage> usage_of(const std::string& name) {
 
 }  // namespace
 
+void PredictTaskOptions::bind_shared(OptionSet& options) {
+  options.add(&vote, {.name = "vote", .help = "how several weights files are combined", .choices = {"majority", "mean-probability", "mean-logit"}});
+  options.add(&threads, {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
+}
+
 void PredictTaskOptions::bind_predict(OptionSet& options) {
   options.group("predict");
   options.add(&out, {.name = "out", .help = "csv to write: id,label"});
   options.add(&probabilities, {.name = "probabilities", .help = "add a column p_NAME with each class's probability"});
-  options.add(&vote, {.name = "vote", .help = "how several weights files are combined", .choices = {"majority", "mean-probability", "mean-logit"}});
+  bind_shared(options);
   options.add(&flip_average, {.name = "tta-flip", .help = "predict with the mean logits of each face and its mirror image"});
 }
 
@@ -83,21 +89,30 @@ void PredictTaskOptions::bind_eval(OptionSet& options) {
   options.group("eval");
   options.add(&out, {.name = "out", .help = "folder that metrics and pictures are written into"});
   options.add(&usage, {.name = "usage", .help = "rows to judge on, by their Usage", .choices = {"all", "training", "public-test", "private-test"}});
-  options.add(&vote, {.name = "vote", .help = "how several weights files are combined", .choices = {"majority", "mean-probability", "mean-logit"}});
+  bind_shared(options);
 }
 
 int64_t predict_task(const PredictTaskOptions& options, Listener& listener) {
-  const data::Dataset faces = load_faces(options.data, listener);
+  const auto networks = load_all(options.weights);
+  const data::Dataset faces = load_faces(options.data, networks.front(), listener);
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   std::iota(rows.begin(), rows.end(), int64_t{0});
-  const Predictions predictions = predict_with(options.weights, options.vote, options.flip_average, faces, rows, listener);
+  const Predictions predictions = predict_with(networks, options.vote, options.flip_average, faces, rows, listener);
   write_atomic(options.out, evaluation::submission_csv(predictions, faces.ids, options.probabilities));
   listener.line(fmt::format("{} predictions in {}", with_commas(faces.size()), options.out));
   return faces.size();
 }
 
 evaluation::Metrics eval_task(const PredictTaskOptions& options, const JudgeOptions& judge_options, Listener& listener) {
-  const data::Dataset faces = load_faces(options.data, listener);
+  const auto networks = load_all(options.weights);
+  const data::Dataset faces = load_faces(options.data, networks.front(), listener);
+  const auto& classes = networks.front().info.class_names;
+  if (!classes.empty() && classes != faces.class_names) {
+    throw_bad_data(fmt::format("cannot judge {} on {}: the network tells {} apart, the faces are labelled {}", options.weights.front(), options.data,
+                               join(classes, ", "), join(faces.class_names, ", ")),
+                   "name the class folders as the network's classes");
+  }
+  for (const std::string& cell : judge_options.cells) parse_cell(cell, faces.class_names);
   const auto usage = usage_of(options.usage);
   std::vector<int64_t> rows;
   for (int64_t row = 0; row < faces.size(); ++row) {
@@ -107,41 +122,67 @@ evaluation::Metrics eval_task(const PredictTaskOptions& options, const JudgeOpti
   if (rows.empty()) {
     throw_bad_data(fmt::format("cannot judge on {}: it has no labelled rows of usage {}", options.data, options.usage), "`mien data info` shows what it has");
   }
-  const Predictions predictions = predict_with(options.weights, options.vote, judge_options.flip_average, faces, rows, listener);
-  return judge(predictions, faces, judge_options, options.out, "val", listener);
+  const Predictions predictions = predict_with(networks, options.vote, judge_options.flip_average, faces, rows, listener);
+  return judge(predictions, faces, judge_options, options.out, "eval", listener);
 }
 
 ComparisonText compare_task(const std::filesystem::path& first, const std::filesystem::path& second, const std::string& part) {
   const auto file = [](const std::filesystem::path& folder, const std::string& name) { return folder / fmt::format("predictions_{}.csv", name); };
-  std::string chosen = part;
-  if (chosen.empty()) {
-    for (const char* name : {"public_test", "vote", "val"}) {
-      if (chosen.empty() && std::filesystem::exists(file(first, name)) && std::filesystem::exists(file(second, name))) chosen = name;
-    }
-    if (chosen.empty()) {
-      throw_bad_data(fmt::format("cannot compare {} and {}: they have no predictions file in common", first.string(), second.string()),
-                     "name two run folders that `mien train` finished");
+  const auto has = [&](const std::filesystem::path& folder, const std::string& name) { return std::filesystem::exists(file(folder, name)); };
+  for (const auto& folder : {first, second}) {
+    if (!std::filesystem::is_directory(folder)) throw_bad_data(fmt::format("cannot compare {}: there is no such folder", folder.string()));
+  }
+  std::string first_part = part;
+  std::string second_part = part;
+  if (part == "auto") {
+    const auto of_test = [&](const std::filesystem::path& folder) -> std::string { return has(folder, "public_test") ? "public_test" : "vote"; };
+    first_part = of_test(first);
+    second_part = of_test(second);
+    for (const char* name : {"eval", "val"}) {
+      if (!has(first, first_part) || !has(second, second_part)) first_part = second_part = name;
     }
   }
-  const auto comparison =
-      evaluation::compare(evaluation::read_predictions_csv(file(first, chosen)), evaluation::read_predictions_csv(file(second, chosen)),
-                          {.first_name = first.string(), .second_name = second.string()});
+  if (!has(first, first_part) || !has(second, second_part)) {
+    const std::string wanted = part == "auto" ? "no predictions of the same part" : fmt::format("no predictions_{}.csv", part);
+    throw_bad_data(fmt::format("cannot compare {} and {}: {} in both", first.string(), second.string(), wanted),
+                   "name two folders that `mien train` finished, or that `mien eval` wrote");
+  }
+  const auto comparison = evaluation::compare(evaluation::read_predictions_csv(file(first, first_part)),
+                                              evaluation::read_predictions_csv(file(second, second_part)),
+                                              {.first_name = first.string(), .second_name = second.string()});
   return {.text = evaluation::comparison_text(comparison), .json = evaluation::comparison_json(comparison)};
+}
+
+std::filesystem::path report_task(const std::filesystem::path& folder, Listener& listener) {
+  if (std::filesystem::exists(folder / "recipe.toml")) {
+    rewrite_recipe_page(folder, listener);
+  } else if (std::filesystem::exists(folder / "votes.json")) {
+    write_ensemble_page(read_ensemble(folder), listener);
+  } else {
+    write_run_page(read_run(folder), listener);
+  }
+  return folder / "report.html";
 }
 
 double find_learning_rate_task(const Experiment& experiment, const std::filesystem::path& folder, Listener& listener) {
   const network::Graph graph = network::load_graph(experiment.run.network);
   const data::Dataset dataset = data::load(experiment.data, listener);
+  check_request(experiment, dataset);
   const data::Split split = data::make_split(dataset, experiment.split);
-  const network::Network network(graph, static_cast<uint64_t>(experiment.train.loop.seed));
+  network::Network network(graph, static_cast<uint64_t>(experiment.train.loop.seed));
+  if (!experiment.run.weights.empty()) network::load_weights_into(weights_file(experiment.run.weights), network);
   const training::TrainingInput input{
       .dataset = &dataset, .training_rows = split.training, .validation_rows = {}, .options = experiment.train, .augment = experiment.augment, .folder = {}, .metadata = {}};
   const auto curve = training::find_learning_rate(network, input, 1e-6, 10, 120, listener);
   std::string csv = "learning_rate,loss\n";
   for (size_t i = 0; i < curve.rates.size(); ++i) csv += fmt::format("{},{}\n", curve.rates[i], curve.losses[i]);
   write_atomic(folder / "learning_rate.csv", csv);
-  if (report::gnuplot_available()) report::plot_learning_rate_finder(folder / "learning_rate.png", curve.rates, curve.losses, curve.suggestion);
-  listener.line(fmt::format("suggested --lr {:.2g}; the curve is in {}", curve.suggestion, (folder / "learning_rate.png").string()));
+  std::filesystem::path shown = folder / "learning_rate.csv";
+  if (report::gnuplot_available()) {
+    shown.replace_extension(".png");
+    report::plot_learning_rate_finder(shown, curve.rates, curve.losses, curve.suggestion);
+  }
+  listener.line(fmt::format("suggested --lr {:.2g}; the curve is in {}", curve.suggestion, shown.string()));
   return curve.suggestion;
 }
 

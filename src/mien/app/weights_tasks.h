@@ -20,8 +20,12 @@ struct PredictTaskOptions {
   bool probabilities = false;
   bool flip_average = false;
   std::string usage = "all";
+  int64_t threads = 0;
   void bind_predict(OptionSet& options);
   void bind_eval(OptionSet& options);
+
+ private:
+  void bind_shared(OptionSet& options);
 };
 
 /// Predicts a csv or folder into `out` as id,label (and p_NAME columns on request). Needs nothing but the weights.
@@ -31,13 +35,18 @@ int64_t predict_task(const PredictTaskOptions& options, Listener& listener);
 /// Judges weights on labelled data (rows of the given Usage) and writes metrics and pictures into the folder `out`.
 evaluation::Metrics eval_task(const PredictTaskOptions& options, const JudgeOptions& judge_options, Listener& listener);
 
-/// Compares two finished runs on the rows both were judged on; writes nothing. `part`: "val" or "public_test"; empty
-/// takes public_test if both have it.
+/// Compares two folders on the rows both were judged on; writes nothing. `part`: "val", "public_test", "vote", "eval", or
+/// "auto", which takes the predictions of test rows ("public_test" or "vote", so that an ensemble can be compared with a
+/// single network) if both folders have them, else those that both have of another part.
 struct ComparisonText {
   std::string text;
   std::string json;
 };
 ComparisonText compare_task(const std::filesystem::path& first, const std::filesystem::path& second, const std::string& part);
+
+/// Writes the report.html of a finished run, ensemble or recipe again and returns its path. Throws Error(bad_data) if
+/// `folder` is none of them.
+std::filesystem::path report_task(const std::filesystem::path& folder, Listener& listener);
 
 /// Looks for a learning rate; writes csv and picture into `folder`; returns the suggestion.
 double find_learning_rate_task(const Experiment& experiment, const std::filesystem::path& folder, Listener& listener);

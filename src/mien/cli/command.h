@@ -3,7 +3,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "mien/app/recipe.h"
@@ -12,20 +11,19 @@
 
 namespace mien::cli {
 
-/// A word on the command line that is no flag.
+/// A word on the command line that is no flag. All of a command's words are required.
 struct Positional {
   std::string name;
   std::string help;
-  std::variant<std::string*, std::vector<std::string>*> target;
-  bool required = true;
+  std::string* target;
 };
 
 /// What a command is given when it runs.
 struct Call {
   Terminal& terminal;
-  OptionSet& options;                          ///< set from config files and flags
+  OptionSet& options;                           ///< set from config files and flags
   const std::vector<app::Override>& overrides;  ///< the same settings in order, for commands that have a recipe below them
-  bool print_config = false;
+  bool print_config = false;                    ///< only for commands that print it themselves
 };
 
 /// One command: declares its words and options, then runs. Throws mien::Error.
@@ -34,6 +32,8 @@ class Command {
   virtual ~Command() = default;
   virtual void bind(OptionSet& options) { (void)options; }
   virtual std::vector<Positional> positionals() { return {}; }
+  /// True if --print-config is more than this command's options.
+  virtual bool prints_config_itself() const { return false; }
   /// Exit status.
   virtual int run(const Call& call) = 0;
 };
@@ -49,7 +49,7 @@ struct CommandSpec {
 /// All commands, in the order of the help. A new command is one class and one line here.
 const std::vector<CommandSpec>& command_table();
 
-/// docs/cli.md: every command with its words and options, from their declarations.
-std::string command_reference();
+/// The options as a JSON object of name and value.
+std::string options_json(const OptionSet& options);
 
 }  // namespace mien::cli

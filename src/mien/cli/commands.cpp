@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "mien/app/bench_task.h"
 #include "mien/app/environment.h"
@@ -12,6 +13,7 @@
 #include "mien/app/weights_tasks.h"
 #include "mien/cli/command.h"
 #include "mien/cli/data_commands.h"
+#include "mien/cli/help.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -20,7 +22,20 @@
 namespace mien::cli {
 namespace {
 
+using nlohmann::ordered_json;
+
 constexpr int kInterrupted = 130;
+
+/// One line; bytes of a path that are not UTF-8 are replaced.
+std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
+
+ordered_json options_object(const OptionSet& options) {
+  ordered_json json = ordered_json::object();
+  for (const OptionSet::Entry& entry : options.entries()) {
+    std::visit([&](const auto* value) { json[entry.spec.name] = *value; }, entry.field);
+  }
+  return json;
+}
 
 void warn_of_slow_blas(Terminal& terminal) {
   const std::string warning = app::blas_warning(app::measured_environment());
@@ -29,7 +44,7 @@ void warn_of_slow_blas(Terminal& terminal) {
 
 int finished(const Call& call, const std::optional<std::filesystem::path>& folder) {
   if (!folder) return kInterrupted;
-  if (call.terminal.machine_readable()) call.terminal.result("", fmt::format("{{\"folder\": \"{}\"}}", folder->string()));
+  if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"folder", folder->string()}}));
   return 0;
 }
 
@@ -37,10 +52,6 @@ class TrainCommand final : public Command {
  public:
   void bind(OptionSet& options) override { experiment_.bind(options); }
   int run(const Call& call) override {
-    if (call.print_config) {
-      call.terminal.result(call.options.to_toml(), "");
-      return 0;
-    }
     warn_of_slow_blas(call.terminal);
     return finished(call, app::train_task(experiment_, call.options, call.terminal));
   }
@@ -62,33 +73,47 @@ class RunCommand final : public Command {
     if (is_fixed_) return {};
     return {{"recipe", "a built-in recipe (`mien run list` names them) or a recipe file ending in .toml", &recipe_}};
   }
+  bool prints_config_itself() const override { return true; }
   int run(const Call& call) override {
-    if (recipe_ == "list") {
-      std::string text;
-      for (const auto& recipe : app::builtin_recipes()) text += fmt::format("{:<20} {} ({})\n", recipe.name, recipe.title, recipe.source);
-      call.terminal.result(text, "");
-      return 0;
-    }
+    if (recipe_ == "list") return list(call.terminal);
     const app::Recipe recipe = app::load_recipe(recipe_);
     std::vector<app::Override> overrides;
     for (const app::Override& setting : call.overrides) {
       if (setting.name != "only") overrides.push_back(setting);
     }
-    if (call.print_config) {
-      for (const app::RecipeRun& run : recipe.runs) {
-        app::Experiment experiment;
-        OptionSet options;
-        experiment.bind(options);
-        app::apply_recipe(recipe, run, overrides, options);
-        call.terminal.result(fmt::format("# run {}\n{}\n", run.name, options.to_toml()), "");
-      }
-      return 0;
-    }
+    if (call.print_config) return print_config(recipe, overrides, call.terminal);
     warn_of_slow_blas(call.terminal);
     return finished(call, app::run_recipe(recipe, overrides, only_, call.terminal));
   }
 
  private:
+  static int list(Terminal& terminal) {
+    std::string text;
+    ordered_json json = ordered_json::array();
+    for (const auto& recipe : app::builtin_recipes()) {
+      text += fmt::format("{:<20} {} ({})\n", recipe.name, recipe.title, recipe.source);
+      json.push_back({{"name", recipe.name}, {"title", recipe.title}, {"source", recipe.source}});
+    }
+    terminal.result(text, line_of(json));
+    return 0;
+  }
+
+  /// One document a run; with --only of one run it is a file for --config.
+  int print_config(const app::Recipe& recipe, const std::vector<app::Override>& overrides, Terminal& terminal) const {
+    std::string text;
+    ordered_json json = ordered_json::object();
+    for (const app::RecipeRun* run : app::chosen_runs(recipe, only_)) {
+      app::Experiment experiment;
+      OptionSet options;
+      experiment.bind(options);
+      app::apply_recipe(recipe, *run, overrides, options);
+      text += fmt::format("{}# run {}\n{}", text.empty() ? "" : "\n", run->name, options.to_toml());
+      json[run->name] = options_object(options);
+    }
+    terminal.result(text, line_of(json));
+    return 0;
+  }
+
   std::string recipe_;
   bool is_fixed_;
   app::Experiment experiment_;
@@ -104,7 +129,7 @@ class PredictCommand final : public Command {
   int run(const Call& call) override {
     task_.weights = split(weights_, ',');
     const int64_t count = app::predict_task(task_, call.terminal);
-    if (call.terminal.machine_readable()) call.terminal.result("", fmt::format("{{\"faces\": {}, \"file\": \"{}\"}}", count, task_.out));
+    if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"faces", count}, {"file", task_.out}}));
     return 0;
   }
 
@@ -118,7 +143,7 @@ class EvalCommand final : public Command {
   EvalCommand() { task_.out = "runs/eval"; }
   void bind(OptionSet& options) override {
     task_.bind_eval(options);
-    judge_.bind(options);
+    judge_.bind_pictures(options);
   }
   std::vector<Positional> positionals() override {
     return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_}, {"data", "labelled csv or folder of faces", &task_.data}};
@@ -140,10 +165,11 @@ class CompareCommand final : public Command {
  public:
   void bind(OptionSet& options) override {
     options.group("compare");
-    options.add(&part_, {.name = "part", .help = "which predictions to compare; the default is PublicTest if both runs have it", .choices = {"", "val", "public_test", "vote"}});
+    options.add(&part_, {.name = "part", .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders have them, else those on validation rows",
+                         .choices = {"auto", "val", "public_test", "vote", "eval"}});
   }
   std::vector<Positional> positionals() override {
-    return {{"first", "a run folder", &first_}, {"second", "another run folder, judged on the same rows", &second_}};
+    return {{"first", "a run folder", &first_}, {"second", "another run folder that was judged on the same rows", &second_}};
   }
   int run(const Call& call) override {
     const auto comparison = app::compare_task(first_, second_, part_);
@@ -152,15 +178,16 @@ class CompareCommand final : public Command {
   }
 
  private:
-  std::string first_, second_, part_;
+  std::string first_, second_;
+  std::string part_ = "auto";
 };
 
 class ReportCommand final : public Command {
  public:
-  std::vector<Positional> positionals() override { return {{"folder", "a finished run folder", &folder_}}; }
+  std::vector<Positional> positionals() override { return {{"folder", "a finished folder of a run, an ensemble or a recipe", &folder_}}; }
   int run(const Call& call) override {
-    app::write_run_page(app::read_run(folder_), call.terminal);
-    call.terminal.result(fmt::format("report: {}/report.html", folder_), fmt::format("{{\"report\": \"{}/report.html\"}}", folder_));
+    const std::string page = app::report_task(folder_, call.terminal).string();
+    call.terminal.result("report: " + page, line_of({{"report", page}}));
     return 0;
   }
 
@@ -174,7 +201,7 @@ class FindRateCommand final : public Command {
   void bind(OptionSet& options) override { experiment_.bind(options); }
   int run(const Call& call) override {
     const double rate = app::find_learning_rate_task(experiment_, experiment_.run.project, call.terminal);
-    if (call.terminal.machine_readable()) call.terminal.result("", fmt::format("{{\"lr\": {}}}", format_double(rate)));
+    if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"lr", rate}}));
     return 0;
   }
 
@@ -182,37 +209,69 @@ class FindRateCommand final : public Command {
   app::Experiment experiment_;
 };
 
+ordered_json graph_object(const network::Graph& graph) {
+  return {{"name", graph.name},
+          {"source", graph.source},
+          {"parameters", graph.total_parameters()},
+          {"trainable", graph.trainable_parameters()},
+          {"multiply_adds", graph.multiply_adds()}};
+}
+
 class NetworksListCommand final : public Command {
  public:
   int run(const Call& call) override {
     std::string text = fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n", "network", "parameters", "trainable", "multiply-adds", "source");
-    std::string json;
+    ordered_json json = ordered_json::array();
     for (const auto& entry : network::builtin_networks()) {
       const network::Graph graph = network::load_graph(entry.name);
       text += fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n", entry.name, with_commas(graph.total_parameters()), with_commas(graph.trainable_parameters()),
                           with_commas(graph.multiply_adds()), entry.source);
-      json += fmt::format("{}  {{\"name\": \"{}\", \"parameters\": {}, \"trainable\": {}, \"multiply_adds\": {}}}", json.empty() ? "" : ",\n", entry.name,
-                          graph.total_parameters(), graph.trainable_parameters(), graph.multiply_adds());
+      json.push_back(graph_object(graph));
     }
-    call.terminal.result(text, "[\n" + json + "\n]\n");
+    call.terminal.result(text, json.dump(2) + "\n");
     return 0;
   }
 };
 
-/// `networks show`, `summary` and `twin`: a network in, a text out.
-class NetworkTextCommand final : public Command {
+class NetworkCommand : public Command {
  public:
-  using Function = std::string (*)(const network::Graph&);
-  explicit NetworkTextCommand(Function text) : text_(text) {}
   std::vector<Positional> positionals() override { return {{"network", "a built-in network or the path of a network file", &name_}}; }
   int run(const Call& call) override {
-    call.terminal.result(text_(network::load_graph(name_)), "");
+    show(network::load_graph(name_), call.terminal);
     return 0;
   }
 
+ protected:
+  virtual void show(const network::Graph& graph, Terminal& terminal) = 0;
+
  private:
-  Function text_;
   std::string name_;
+};
+
+class NetworksShowCommand final : public NetworkCommand {
+  void show(const network::Graph& graph, Terminal& terminal) override { terminal.result(graph.toml, line_of({{"name", graph.name}, {"toml", graph.toml}})); }
+};
+
+class NetworksTwinCommand final : public NetworkCommand {
+  void show(const network::Graph& graph, Terminal& terminal) override {
+    const std::string toml = network::dense_twin_toml(graph);
+    terminal.result(toml, line_of({{"twin_of", graph.name}, {"toml", toml}}));
+  }
+};
+
+class NetworksSummaryCommand final : public NetworkCommand {
+  void show(const network::Graph& graph, Terminal& terminal) override {
+    ordered_json json = graph_object(graph);
+    for (const network::Layer& layer : graph.layers) {
+      const network::Shape& shape = layer.output_shape;
+      json["layers"].push_back({{"name", layer.name},
+                                {"kind", network::to_text(layer.kind)},
+                                {"output", shape.is_flat ? ordered_json{shape.channels} : ordered_json{shape.channels, shape.height, shape.width}},
+                                {"parameters", layer.trainable_parameters() + layer.buffers()},
+                                {"multiply_adds", layer.multiply_adds()}});
+    }
+    terminal.result(network::summary_table(graph) + "\n" + network::shape_table(graph), json.dump(2) + "\n");
+  }
 };
 
 class DoctorCommand final : public Command {
@@ -245,7 +304,7 @@ class BenchCsvCommand final : public Command {
     const auto r = app::bench_csv(csv_, bench_, call.terminal);
     std::string text = fmt::format("{:.1f} MB in {:.3f} s: {:.0f} MB/s", r.megabytes, r.mien_seconds, r.megabytes / r.mien_seconds);
     if (r.pandas_seconds > 0) text += fmt::format("; pandas + numpy {:.2f} s, {:.0f} times as long", r.pandas_seconds, r.pandas_seconds / r.mien_seconds);
-    call.terminal.result(text, fmt::format("{{\"megabytes\": {}, \"mien_seconds\": {}, \"pandas_seconds\": {}}}", r.megabytes, r.mien_seconds, r.pandas_seconds));
+    call.terminal.result(text, line_of({{"megabytes", r.megabytes}, {"mien_seconds", r.mien_seconds}, {"pandas_seconds", r.pandas_seconds}}));
     return 0;
   }
 
@@ -257,7 +316,8 @@ class BenchCsvCommand final : public Command {
 class ReferenceCommand final : public Command {
  public:
   int run(const Call& call) override {
-    call.terminal.result(command_reference(), "");
+    const std::string text = command_reference();
+    call.terminal.result(text, line_of({{"markdown", text}}));
     return 0;
   }
 };
@@ -282,11 +342,9 @@ const std::vector<CommandSpec>& command_table() {
         {"report", "Networks", "write a run's report.html again", make<ReportCommand>()},
         {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()},
         {"networks list", "Networks", "the built-in networks with their sizes", make<NetworksListCommand>()},
-        {"networks show", "Networks", "a network's file, ready to copy and change",
-         make<NetworkTextCommand>(+[](const network::Graph& graph) { return graph.toml; })},
-        {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds",
-         make<NetworkTextCommand>(+[](const network::Graph& graph) { return network::summary_table(graph) + "\n" + network::shape_table(graph); })},
-        {"networks twin", "Networks", "a dense network with as many parameters, as a network file", make<NetworkTextCommand>(&network::dense_twin_toml)}};
+        {"networks show", "Networks", "a network's file, ready to copy and change", make<NetworksShowCommand>()},
+        {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds", make<NetworksSummaryCommand>()},
+        {"networks twin", "Networks", "a dense network with as many parameters, as a network file", make<NetworksTwinCommand>()}};
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     commands.push_back({"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
     commands.push_back({"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
@@ -296,31 +354,6 @@ const std::vector<CommandSpec>& command_table() {
   return table;
 }
 
-std::string command_reference() {
-  std::string text =
-      "# Commands\n\nWritten by `mien reference` from the declarations in the program. Every option is a flag `--name`, a key of recipes and of\n"
-      "`--config` files. Every command also takes `--json` (result as JSON) and, if it has options, `--config FILE` and `--print-config`.\n";
-  for (const CommandSpec& spec : command_table()) {
-    const auto command = spec.make();
-    text += fmt::format("\n## mien {}\n{}.\n", spec.name, spec.summary);
-    for (const Positional& word : command->positionals()) text += fmt::format("- `{}`: {}\n", word.name, word.help);
-    OptionSet options;
-    command->bind(options);
-    if (options.entries().empty()) continue;
-    if (spec.name == "demo" || spec.name == "run" || spec.name == "lr-find") {
-      text += "\nOptions: those of `mien train`";
-      text += spec.name == "lr-find" ? ".\n" : ", and `--only` (names of the recipe's runs to carry out).\n";
-      continue;
-    }
-    text += "\n| option | meaning | accepted | default |\n|---|---|---|---|\n";
-    for (const OptionSet::Entry& entry : options.entries()) {
-      std::string meaning = entry.spec.help;
-      if (!entry.spec.source.empty()) meaning += fmt::format(" ({})", entry.spec.source);
-      text += fmt::format("| `--{}` | {} | {} | {} |\n", entry.spec.name, meaning, entry.is_flag() ? "flag" : entry.expected(),
-                          entry.default_text.empty() ? "none" : "`" + entry.default_text + "`");
-    }
-  }
-  return text;
-}
+std::string options_json(const OptionSet& options) { return line_of(options_object(options)); }
 
 }  // namespace mien::cli

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "mien/app/data_pictures.h"
 #include "mien/core/error.h"
@@ -20,6 +21,11 @@
 
 namespace mien::cli {
 namespace {
+
+using nlohmann::ordered_json;
+
+/// One line; bytes of a path that are not UTF-8 are replaced.
+std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
 /// A data set named by a word, with the data options.
 class DataCommand : public Command {
@@ -46,15 +52,18 @@ class InfoCommand final : public DataCommand {
   int run(const Call& call) override {
     const data::Dataset faces = load(call);
     if (!pictures_.empty()) app::write_data_pictures(faces, pictures_);
-    std::string json = fmt::format("{{\"source\": \"{}\", \"rows\": {}, \"side\": [{}, {}], \"checksum\": \"{}\", \"classes\": {{", path_, faces.size(),
-                                   faces.height, faces.width, faces.checksum);
+    ordered_json classes = ordered_json::object();
     for (size_t c = 0; c < faces.class_names.size(); ++c) {
-      json += fmt::format("{}\"{}\": {}", c == 0 ? "" : ", ", faces.class_names[c],
-                          std::count(faces.labels.begin(), faces.labels.end(), static_cast<int32_t>(c)));
+      classes[faces.class_names[c]] = std::count(faces.labels.begin(), faces.labels.end(), static_cast<int32_t>(c));
     }
     call.terminal.result(fmt::format("{}: {} faces of {}x{} pixels, checksum {}\n\n{}", faces.source, with_commas(faces.size()), faces.height, faces.width,
                                      faces.checksum, data::class_table(faces)),
-                         json + "}}\n");
+                         line_of({{"source", faces.source},
+                                  {"rows", faces.size()},
+                                  {"height", faces.height},
+                                  {"width", faces.width},
+                                  {"checksum", faces.checksum},
+                                  {"classes", classes}}));
     return 0;
   }
 
@@ -84,12 +93,16 @@ class CheckCommand final : public DataCommand {
     }
     const data::LeakReport report = data::check_leaks(faces, &split, leaks_);
     call.terminal.result(fmt::format("{}\n{}{}", split.description, report.table(), report.clean() ? "no leak between the parts\n" : report.line() + "\n"),
-                         fmt::format("{{\"images\": {}, \"distinct\": {}, \"copy_groups\": {}, \"conflicting_groups\": {}, \"near_copies\": {}, "
-                                     "\"constant\": {}, \"leaking_training\": {}, \"near_leaking_training\": {}, \"validation_in_training\": {}, "
-                                     "\"test_in_training\": {}}}\n",
-                                     report.images, report.distinct, report.copies.size(), report.conflicting.size(), report.near_copies.size(),
-                                     report.constant.size(), report.leaking_training.size(), report.near_leaking_training.size(),
-                                     report.validation_in_training.size(), report.test_in_training.size()));
+                         line_of({{"images", report.images},
+                                  {"distinct", report.distinct},
+                                  {"copy_groups", report.copies.size()},
+                                  {"conflicting_groups", report.conflicting.size()},
+                                  {"near_copies", report.near_copies.size()},
+                                  {"constant", report.constant.size()},
+                                  {"leaking_training", report.leaking_training.size()},
+                                  {"near_leaking_training", report.near_leaking_training.size()},
+                                  {"validation_in_training", report.validation_in_training.size()},
+                                  {"test_in_training", report.test_in_training.size()}}));
     return 0;
   }
 
@@ -114,7 +127,7 @@ class ConvertCommand final : public DataCommand {
   int run(const Call& call) override {
     const data::Dataset faces = load(call);
     data::write_csv(faces, out_, data::csv_style(style_));
-    call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_), fmt::format("{{\"rows\": {}, \"file\": \"{}\"}}", faces.size(), out_));
+    call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_), line_of({{"rows", faces.size()}, {"file", out_}}));
     return 0;
   }
 
@@ -167,7 +180,7 @@ class DrawCommand final : public Command {
       }
     }
     call.terminal.result(fmt::format("{} faces in {}/faces.csv, some of them in {}/preview.png", with_commas(faces.size()), out_, out_),
-                         fmt::format("{{\"rows\": {}, \"file\": \"{}/faces.csv\"}}", faces.size(), out_));
+                         line_of({{"rows", faces.size()}, {"file", out_ + "/faces.csv"}}));
     return 0;
   }
 
@@ -210,7 +223,7 @@ class PreviewCommand final : public DataCommand {
       tiles.push_back({.image = std::span(images[i]).first(static_cast<size_t>(faces.height * faces.width)), .caption = captions[i]});
     }
     report::write_gallery(out_, tiles, kVersions + 1, "What augmentation does", faces.height, faces.width);
-    call.terminal.result(fmt::format("preview: {}", out_), fmt::format("{{\"file\": \"{}\"}}", out_));
+    call.terminal.result(fmt::format("preview: {}", out_), line_of({{"file", out_}}));
     return 0;
   }
 

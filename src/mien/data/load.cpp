@@ -70,7 +70,7 @@ Dataset keep_fraction(Dataset dataset, const DataOptions& options) {
 
 void DataOptions::bind(OptionSet& options) {
   options.group("data");
-  options.add(&data, {.name = "data", .help = "faces: a csv file, a folder of class folders, drawn or drawn:COUNT"});
+  options.add(&data, {.name = "data", .help = "faces: a csv file, a folder of class folders, drawn (2,800 faces), or drawn:COUNT faces of all classes together"});
   options.add(&fraction,
               {.name = "fraction",
                .help = "part of the training rows to keep, drawn from every class in proportion",

@@ -8,6 +8,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/parallel.h"
+#include "mien/core/text.h"
 #include "mien/data/preprocess.h"
 
 namespace mien::evaluation {
@@ -22,13 +23,15 @@ void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
                             dataset.channels,
                             dataset.height,
                             dataset.width),
-                "change `input` in the network file or convert the data");
+                fmt::format("--image-side {} resizes pictures of folders and draws faces of that size; a csv needs another `input` in the "
+                            "network file",
+                            input.height));
   }
   if (graph.classes() != dataset.classes()) {
     throw_usage(
         fmt::format(
-            "network {} has {} classes, {} has {}", graph.name, graph.classes(), dataset.source, dataset.classes()),
-        "change the last dense layer of the network file");
+            "network {} has {} classes, {} has {} ({})", graph.name, graph.classes(), dataset.source, dataset.classes(), join(dataset.class_names, ", ")),
+        fmt::format("write the network with `mien networks show`, change its last dense layer to {} and name that file", dataset.classes()));
   }
 }
 
