@@ -81,7 +81,9 @@ void save_checkpoint(const std::filesystem::path& file, const TrainingState& sta
   write_safetensors(file, arrays, {{"mien.checkpoint", to_json(state).dump()}});
 }
 
-std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file, const NamedTensors& tensors) {
+std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file,
+                                             const std::string& fingerprint,
+                                             const NamedTensors& tensors) {
   if (!std::filesystem::exists(file)) return std::nullopt;
   const std::string hint = "remove the checkpoint folder to start again from the first epoch";
   const SafetensorsFile stored = SafetensorsFile::open(file);
@@ -94,6 +96,10 @@ std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file, 
     state = from_json(json::parse(text->second));
   } catch (const json::exception&) {
     throw_bad_data(fmt::format("cannot resume from {}: its state is damaged", file.string()), hint);
+  }
+  if (state.fingerprint != fingerprint) {
+    throw_usage(fmt::format("cannot resume from {}: it was made with other options or data", file.string()),
+                "choose another --name, or remove the folder");
   }
   if (stored.arrays().size() != tensors.size()) {
     throw_bad_data(fmt::format("cannot resume from {}: it holds {} tensors, expected {}", file.string(),

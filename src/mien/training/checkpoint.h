@@ -35,7 +35,10 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 void save_checkpoint(const std::filesystem::path& file, const TrainingState& state, const NamedTensors& tensors);
 
 /// Reads a checkpoint into `tensors` (in place; names and shapes must match). Nothing if the file does not exist.
-/// Throws Error(bad_data) if it is damaged or its tensors are not these.
-std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file, const NamedTensors& tensors);
+/// Throws Error(usage) if it is of a run with another fingerprint, Error(bad_data) if it is damaged or its tensors are
+/// not these.
+std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file,
+                                             const std::string& fingerprint,
+                                             const NamedTensors& tensors);
 
 }  // namespace mien::training

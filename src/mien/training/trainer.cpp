@@ -50,6 +50,9 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
     text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
     text += '|';
   }
+  // Soft labels come from another file than the checksum's.
+  const auto& soft = input.dataset->label_distribution;
+  text.append(reinterpret_cast<const char*>(soft.data()), soft.size() * sizeof(float));
   return checksum(text);
 }
 
@@ -104,6 +107,9 @@ class Run {
   /// Nothing if the user asked to stop in the middle.
   std::optional<EpochRow> train_epoch(int64_t epoch);
   void validate(EpochRow& row);
+  /// Throws if the epoch has spoilt the weights; what its last step did shows in no training loss.
+  void check_health(const EpochRow& row) const;
+  [[noreturn]] void fail_diverged(const std::string& what) const;
   void save(const EpochRow& row, bool is_best);
   NamedTensors checkpoint_tensors() const;
   const network::Network& judged() const { return average_ ? average_->network() : network_; }
@@ -148,12 +154,8 @@ NamedTensors Run::checkpoint_tensors() const {
 }
 
 bool Run::resume() {
-  const auto stored = load_checkpoint(checkpoint_file(), checkpoint_tensors());
+  const auto stored = load_checkpoint(checkpoint_file(), state_.fingerprint, checkpoint_tensors());
   if (!stored) return false;
-  if (stored->fingerprint != state_.fingerprint) {
-    throw_usage(fmt::format("cannot resume in {}: its checkpoint was made with other options or data", input_.folder.string()),
-                "choose another --name, or remove the folder");
-  }
   state_ = *stored;
   optimizer_->set_steps(state_.optimizer_steps);
   schedule_.restore(state_.schedule);
@@ -191,9 +193,8 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
     const at::Tensor loss = cross_entropy(logits, batch.targets, class_weights_);
     const double loss_value = loss.item<double>();
     if (!std::isfinite(loss_value)) {
-      throw_failed(fmt::format("training {} stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",
-                               network_.graph().name, epoch, step + 1, steps, loss_value, format_double(rate)),
-                   fmt::format("try --lr {} or --clip-grad 1; the last whole epoch is kept", format_double(options_.optimizer.learning_rate / 10)));
+      fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}", epoch, step + 1,
+                                steps, loss_value, format_double(rate)));
     }
     loss.backward();
     optimizer_->step(rate);
@@ -225,6 +226,31 @@ void Run::validate(EpochRow& row) {
   row.validation_loss = evaluation::mean_log_loss(predictions);
   row.validation_accuracy = evaluation::accuracy(predictions);
   row.seconds += seconds_since(start);
+}
+
+void Run::fail_diverged(const std::string& what) const {
+  throw_failed(fmt::format("training {} {}", network_.graph().name, what),
+               fmt::format("try --lr {:.3g} or --clip-grad 1; the last whole epoch is kept",
+                           options_.optimizer.learning_rate / 10));
+}
+
+void Run::check_health(const EpochRow& row) const {
+  const std::string rate = format_double(row.learning_rate);
+  if (row.train_loss > kExplosion * state_.first_epoch_loss) {
+    fail_diverged(fmt::format("diverged: the mean loss of epoch {} is {:.4g}, of the first epoch {:.4g}, at learning rate {}",
+                              row.epoch, row.train_loss, state_.first_epoch_loss, rate));
+  }
+  const bool is_judged = std::isfinite(row.validation_accuracy);
+  if (is_judged && !std::isfinite(row.validation_loss)) {
+    fail_diverged(fmt::format("diverged: the validation loss of epoch {} is {} at learning rate {}", row.epoch,
+                              row.validation_loss, rate));
+  }
+  const auto specs = network_.graph().parameter_specs();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (!network_.tensors()[i].detach().isfinite().all().item<bool>()) {
+      fail_diverged(fmt::format("diverged: {} is not finite after epoch {} at learning rate {}", specs[i].name, row.epoch, rate));
+    }
+  }
 }
 
 void Run::save(const EpochRow& row, bool is_best) {
@@ -268,11 +294,7 @@ TrainingResult Run::train() {
       break;
     }
     if (state_.epochs_done == 0) state_.first_epoch_loss = row->train_loss;
-    if (row->train_loss > kExplosion * state_.first_epoch_loss) {
-      throw_failed(fmt::format("training {} diverged: the mean loss of epoch {} is {:.4g}, of the first epoch {:.4g}, at learning rate {}",
-                               network_.graph().name, row->epoch, row->train_loss, state_.first_epoch_loss, format_double(row->learning_rate)),
-                   fmt::format("try --lr {} or --clip-grad 1; the last whole epoch is kept", format_double(options_.optimizer.learning_rate / 10)));
-    }
+    check_health(*row);
     last_seconds = row->seconds;
     const bool has_validation = !input_.validation_rows.empty();
     const bool is_best = !has_validation || row->validation_accuracy > state_.best_accuracy ||
