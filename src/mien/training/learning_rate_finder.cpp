@@ -16,13 +16,14 @@
 namespace mien::training {
 namespace {
 
-/// Rate at the middle of the steepest fall of the loss over a window of a tenth of the curve.
+/// Rate at the middle of the steepest fall of the loss over a window of a tenth of the curve. The first tenth is left
+/// out, as fastai leaves out ten points: there the average is of few batches and falls and rises by chance.
 double steepest_descent(const LearningRateCurve& curve) {
   const size_t count = curve.rates.size();
   const size_t window = std::max<size_t>(2, count / 10);
   double steepest = 0;
   double rate = 0;
-  for (size_t i = 0; i + window < count; ++i) {
+  for (size_t i = window; i + window < count; ++i) {
     const double fall = curve.losses[i] - curve.losses[i + window];
     if (fall > steepest) {
       steepest = fall;
