@@ -51,7 +51,7 @@ MIEN_VECTORISED void rmsprop_block(
   }
 }
 
-/// The same formulas in tensor operations, for parameters that are not on the CPU.
+/// The same formulas in tensor operations, for parameters that are not float32 on the CPU, dense in memory.
 void tensor_update(const std::string& kind, const Update& u, at::Tensor p, at::Tensor gradient, at::Tensor m, at::Tensor v) {
   if (kind == "adamw") {
     p.mul_(1.0F - u.rate * u.decay);
@@ -126,7 +126,7 @@ void Optimizer::step(double rate) {
     update.decay = parameter.dim() >= 2 ? static_cast<float>(options_.weight_decay) : 0.0F;
     const at::Tensor gradient = matching(parameters_[i].grad(), parameter);
     const at::Tensor second = second_.empty() ? first_[i] : second_[i];
-    if (!parameter.is_cpu() || !parameter.is_non_overlapping_and_dense()) {
+    if (!parameter.is_cpu() || parameter.scalar_type() != at::kFloat || !parameter.is_non_overlapping_and_dense()) {
       tensor_update(options_.optimizer, update, parameter, gradient, first_[i], second);
       continue;
     }

@@ -26,7 +26,7 @@ class Optimizer {
   void step(double rate);
   /// Forgets all gradients.
   void zero_grad();
-  /// L2 norm of the whole gradient (float64 sum, independent of threads); scales it to `options.clip_grad` if that is
+  /// L2 norm of the whole gradient, summed in float64; scales the gradient to `options.clip_grad` if that is
   /// set and smaller. Called by step.
   double clip();
 
