@@ -19,7 +19,7 @@ double Schedule::rate(double epochs_done) const {
   const double warmup = std::min(options_.warmup_epochs, total);
   const double floor = std::min(options_.minimum_rate, highest_rate_);
   const double after_warmup = std::max(0.0, epochs_done - warmup);
-  const double share = total > warmup ? after_warmup / (total - warmup) : 1.0;
+  const double share = total > warmup ? after_warmup / (total - warmup) : 0.0;
   double rate = highest_rate_;
   if (options_.schedule == "step") {
     rate *= std::pow(options_.decay_rate, std::floor(epochs_done / static_cast<double>(options_.decay_epochs)));
