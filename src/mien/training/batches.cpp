@@ -51,8 +51,17 @@ Batch BatchMaker::make(std::span<const int64_t> rows, int64_t epoch, int64_t pos
       },
       16);
   if (augment_.any_per_batch()) {
-    data::mix_batch(images, targets, count, dataset_.channels, dataset_.height, dataset_.width, classes, augment_, seed_,
-                    epoch, step);
+    data::mix_batch(images,
+                    targets,
+                    count,
+                    dataset_.channels,
+                    dataset_.height,
+                    dataset_.width,
+                    classes,
+                    augment_,
+                    seed_,
+                    epoch,
+                    step);
   }
   batch.images = batch.images.contiguous(at::MemoryFormat::ChannelsLast);
   return batch;

@@ -23,8 +23,13 @@ double exact(const json& value) { return std::strtod(value.get_ref<const std::st
 json to_json(const TrainingState& state) {
   json history = json::array();
   for (const EpochRow& row : state.history) {
-    history.push_back({row.epoch, exact(row.train_loss), exact(row.train_accuracy), exact(row.validation_loss),
-                       exact(row.validation_accuracy), exact(row.learning_rate), exact(row.seconds)});
+    history.push_back({row.epoch,
+                       exact(row.train_loss),
+                       exact(row.train_accuracy),
+                       exact(row.validation_loss),
+                       exact(row.validation_accuracy),
+                       exact(row.learning_rate),
+                       exact(row.seconds)});
   }
   return {{"fingerprint", state.fingerprint},
           {"epochs_done", state.epochs_done},
@@ -73,10 +78,11 @@ void save_checkpoint(const std::filesystem::path& file, const TrainingState& sta
   for (const auto& [name, tensor] : tensors) {
     kept.push_back(tensor.detach().to(at::kCPU).contiguous());
     const at::Tensor& values = kept.back();
-    arrays.push_back({.name = name,
-                      .dtype = "F32",
-                      .shape = values.sizes().vec(),
-                      .bytes = std::as_bytes(std::span(values.data_ptr<float>(), static_cast<size_t>(values.numel())))});
+    arrays.push_back(
+        {.name = name,
+         .dtype = "F32",
+         .shape = values.sizes().vec(),
+         .bytes = std::as_bytes(std::span(values.data_ptr<float>(), static_cast<size_t>(values.numel())))});
   }
   write_safetensors(file, arrays, {{"mien.checkpoint", to_json(state).dump()}});
 }
@@ -102,15 +108,18 @@ std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file,
                 "choose another --name, or remove the folder");
   }
   if (stored.arrays().size() != tensors.size()) {
-    throw_bad_data(fmt::format("cannot resume from {}: it holds {} tensors, expected {}", file.string(),
-                               stored.arrays().size(), tensors.size()),
+    throw_bad_data(fmt::format("cannot resume from {}: it holds {} tensors, expected {}",
+                               file.string(),
+                               stored.arrays().size(),
+                               tensors.size()),
                    hint);
   }
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : tensors) {
     const NamedArray* array = stored.find(name);
     if (array == nullptr || at::IntArrayRef(array->shape) != tensor.sizes()) {
-      throw_bad_data(fmt::format("cannot resume from {}: tensor {} is missing or has another shape", file.string(), name), hint);
+      throw_bad_data(
+          fmt::format("cannot resume from {}: tensor {} is missing or has another shape", file.string(), name), hint);
     }
     const auto values = stored.floats(name);
     at::Tensor copy = at::empty(tensor.sizes(), at::kFloat);

@@ -17,14 +17,14 @@ namespace mien::training {
 /// All that training needs to go on as if it had never stopped, besides the tensors. Random numbers need no place here:
 /// they are functions of (seed, epoch, position).
 struct TrainingState {
-  std::string fingerprint;        ///< of options, data and split: a checkpoint fits only the run it came from
+  std::string fingerprint;  ///< of options, data and split: a checkpoint fits only the run it came from
   int64_t epochs_done = 0;
   int64_t optimizer_steps = 0;
-  int64_t best_epoch = 0;         ///< 0 before the first epoch has ended
+  int64_t best_epoch = 0;  ///< 0 before the first epoch has ended
   double best_accuracy = -1;
   double best_loss = 0;
-  double first_epoch_loss = 0;    ///< the yardstick of divergence
-  double seconds = 0;             ///< spent training so far, over all starts
+  double first_epoch_loss = 0;  ///< the yardstick of divergence
+  double seconds = 0;           ///< spent training so far, over all starts
   Schedule::State schedule;
   std::vector<EpochRow> history;
 };

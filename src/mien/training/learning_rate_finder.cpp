@@ -58,7 +58,8 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   int64_t epoch = 0;
   double average = 0;
   double best = 0;
-  const int64_t batch_size = std::min<int64_t>(options.loop.batch_size, static_cast<int64_t>(input.training_rows.size()));
+  const int64_t batch_size =
+      std::min<int64_t>(options.loop.batch_size, static_cast<int64_t>(input.training_rows.size()));
   for (int64_t step = 0; step < steps; ++step) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking for a learning rate");
     if (static_cast<int64_t>(order.size()) < batch_size) {
@@ -67,7 +68,9 @@ LearningRateCurve find_learning_rate(const network::Network& network,
     const std::vector<int64_t> rows(order.end() - batch_size, order.end());
     order.resize(order.size() - static_cast<size_t>(batch_size));
     const Batch batch = batches.make(rows, epoch, static_cast<int64_t>(order.size()), step);
-    const double rate = lowest * std::pow(highest / lowest, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, steps - 1)));
+    const double rate =
+        lowest *
+        std::pow(highest / lowest, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, steps - 1)));
     const at::Tensor loss = cross_entropy(copy.forward(batch.images, network::Mode::training), batch.targets);
     const double value = loss.item<double>();
     if (!std::isfinite(value)) break;

@@ -21,19 +21,26 @@ struct Update {
 #define MIEN_VECTORISED
 #endif
 
-MIEN_VECTORISED void adam_block(
-    int64_t n, const Update u, bool decoupled, float* __restrict p, const float* __restrict g, float* __restrict m, float* __restrict v) {
+MIEN_VECTORISED void adam_block(int64_t n,
+                                const Update u,
+                                bool decoupled,
+                                float* __restrict p,
+                                const float* __restrict g,
+                                float* __restrict m,
+                                float* __restrict v) {
   const float shrink = decoupled ? 1.0F - u.rate * u.decay : 1.0F;
   const float penalty = decoupled ? 0.0F : u.decay;
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] + penalty * p[i];
     m[i] = u.beta1 * m[i] + (1.0F - u.beta1) * gradient;
     v[i] = u.beta2 * v[i] + (1.0F - u.beta2) * gradient * gradient;
-    p[i] = p[i] * shrink - u.rate * u.first_correction * m[i] / (std::sqrt(v[i]) * u.second_root_correction + u.epsilon);
+    p[i] =
+        p[i] * shrink - u.rate * u.first_correction * m[i] / (std::sqrt(v[i]) * u.second_root_correction + u.epsilon);
   }
 }
 
-MIEN_VECTORISED void sgd_block(int64_t n, const Update u, float* __restrict p, const float* __restrict g, float* __restrict m) {
+MIEN_VECTORISED void sgd_block(
+    int64_t n, const Update u, float* __restrict p, const float* __restrict g, float* __restrict m) {
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] + u.decay * p[i];
     m[i] = u.momentum * m[i] + gradient;
@@ -41,8 +48,12 @@ MIEN_VECTORISED void sgd_block(int64_t n, const Update u, float* __restrict p, c
   }
 }
 
-MIEN_VECTORISED void rmsprop_block(
-    int64_t n, const Update u, float* __restrict p, const float* __restrict g, float* __restrict m, float* __restrict v) {
+MIEN_VECTORISED void rmsprop_block(int64_t n,
+                                   const Update u,
+                                   float* __restrict p,
+                                   const float* __restrict g,
+                                   float* __restrict m,
+                                   float* __restrict v) {
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] + u.decay * p[i];
     v[i] = u.beta2 * v[i] + (1.0F - u.beta2) * gradient * gradient;
@@ -52,7 +63,8 @@ MIEN_VECTORISED void rmsprop_block(
 }
 
 /// The same formulas in tensor operations, for parameters that are not float32 on the CPU, dense in memory.
-void tensor_update(const std::string& kind, const Update& u, at::Tensor p, at::Tensor gradient, at::Tensor m, at::Tensor v) {
+void tensor_update(
+    const std::string& kind, const Update& u, at::Tensor p, at::Tensor gradient, at::Tensor m, at::Tensor v) {
   if (kind == "adamw") {
     p.mul_(1.0F - u.rate * u.decay);
   } else if (u.decay != 0) {
@@ -83,7 +95,9 @@ at::Tensor matching(const at::Tensor& gradient, const at::Tensor& parameter) {
 
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerOptions& options, std::vector<at::Tensor> parameters, std::vector<std::string> names)
+Optimizer::Optimizer(const OptimizerOptions& options,
+                     std::vector<at::Tensor> parameters,
+                     std::vector<std::string> names)
     : options_(options), parameters_(std::move(parameters)), names_(std::move(names)) {
   for (const at::Tensor& parameter : parameters_) {
     const at::Tensor value = parameter.detach();

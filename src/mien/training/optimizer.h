@@ -14,8 +14,8 @@ namespace mien::training {
 /// Gradient descent on a fixed list of parameters. State is per parameter and named, so that it can be saved.
 ///   adam:    m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  p -= lr / (1-b1^t) * m / (sqrt(v / (1-b2^t)) + eps)
 ///   adamw:   p *= 1 - lr * decay first, then as adam
-///   sgd:     u = mu u + g;  p -= lr (g + mu u)                            (Nesterov; Sutskever et al. 2013 as in PyTorch)
-///   rmsprop: v = b2 v + (1-b2) g^2;  u = mu u + g / (sqrt(v) + eps);  p -= lr u
+///   sgd:     u = mu u + g;  p -= lr (g + mu u)                            (Nesterov; Sutskever et al. 2013 as in
+///   PyTorch) rmsprop: v = b2 v + (1-b2) g^2;  u = mu u + g / (sqrt(v) + eps);  p -= lr u
 /// with g += decay * p first, for all but adamw; decay touches parameters of two or more dimensions only.
 class Optimizer {
  public:

@@ -86,8 +86,13 @@ class Run {
         listener_(listener),
         observer_(observer),
         device_(resolve_device(options_.loop.device)),
-        normalization_(data::fit_normalization(normalization_kind(options_.loop.normalize), *input.dataset, input.training_rows)),
-        batches_(*input.dataset, normalization_, input.augment, options_.loss.label_smoothing, static_cast<uint64_t>(options_.loop.seed)),
+        normalization_(
+            data::fit_normalization(normalization_kind(options_.loop.normalize), *input.dataset, input.training_rows)),
+        batches_(*input.dataset,
+                 normalization_,
+                 input.augment,
+                 options_.loss.label_smoothing,
+                 static_cast<uint64_t>(options_.loop.seed)),
         schedule_(options_.schedule, options_.optimizer.learning_rate, options_.loop.epochs) {
     evaluation::check_fits(network_.graph(), *input.dataset);
     if (input.training_rows.empty()) throw_usage("cannot train: there are no training rows");
@@ -136,7 +141,8 @@ class Run {
 void Run::set_class_weights() {
   if (options_.classes.class_weights == "none") return;
   const std::vector<double> weights = data::class_weights(data::class_counts(*input_.dataset, input_.training_rows),
-                                                          options_.classes.class_weights, options_.classes.class_weight_beta);
+                                                          options_.classes.class_weights,
+                                                          options_.classes.class_weight_beta);
   class_weights_ = at::empty({static_cast<int64_t>(weights.size())}, at::kFloat);
   std::copy(weights.begin(), weights.end(), class_weights_.data_ptr<float>());
   class_weights_ = class_weights_.to(at::Device(device_));
@@ -147,7 +153,8 @@ NamedTensors Run::checkpoint_tensors() const {
   const auto specs = network_.graph().parameter_specs();
   for (size_t i = 0; i < specs.size(); ++i) tensors.emplace_back("network." + specs[i].name, network_.tensors()[i]);
   if (average_) {
-    for (size_t i = 0; i < specs.size(); ++i) tensors.emplace_back("average." + specs[i].name, average_->network().tensors()[i]);
+    for (size_t i = 0; i < specs.size(); ++i)
+      tensors.emplace_back("average." + specs[i].name, average_->network().tensors()[i]);
   }
   for (auto& entry : optimizer_->state()) tensors.push_back(std::move(entry));
   return tensors;
@@ -166,8 +173,9 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
   const auto start = Clock::now();
   const auto seed = static_cast<uint64_t>(options_.loop.seed);
   const std::vector<int64_t> order =
-      options_.classes.balanced_sampling ? data::balanced_epoch_order(*input_.dataset, input_.training_rows, seed, epoch)
-                                         : data::epoch_order(input_.training_rows, seed, epoch);
+      options_.classes.balanced_sampling
+          ? data::balanced_epoch_order(*input_.dataset, input_.training_rows, seed, epoch)
+          : data::epoch_order(input_.training_rows, seed, epoch);
   seed_dropout(device_, RandomStream(seed, "dropout", static_cast<uint64_t>(epoch)).next());
 
   const auto count = static_cast<int64_t>(order.size());
@@ -183,7 +191,8 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
     if (stop_requested()) return std::nullopt;
     const int64_t begin = step * batch_size;
     const int64_t end = step + 1 == steps ? count : begin + batch_size;
-    Batch batch = batches_.make(std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), epoch, begin, step);
+    Batch batch = batches_.make(
+        std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), epoch, begin, step);
     if (epoch == 1 && step == 0) observer_.first_batch(batch);
     batch.images = batch.images.to(at::Device(device_));
     batch.targets = batch.targets.to(at::Device(device_));
@@ -193,8 +202,12 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
     const at::Tensor loss = cross_entropy(logits, batch.targets, class_weights_);
     const double loss_value = loss.item<double>();
     if (!std::isfinite(loss_value)) {
-      fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}", epoch, step + 1,
-                                steps, loss_value, format_double(rate)));
+      fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",
+                                epoch,
+                                step + 1,
+                                steps,
+                                loss_value,
+                                format_double(rate)));
     }
     loss.backward();
     optimizer_->step(rate);
@@ -204,9 +217,13 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
     loss_sum += loss_value * static_cast<double>(end - begin);
     correct += logits.detach().argmax(1).eq(batch.targets.argmax(1)).sum().item<int64_t>();
     const double seconds = seconds_since(start);
-    listener_.progress(what, step + 1, steps,
-                       fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s", loss_sum / static_cast<double>(end),
-                                   static_cast<double>(correct) / static_cast<double>(end), static_cast<double>(end) / seconds));
+    listener_.progress(what,
+                       step + 1,
+                       steps,
+                       fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s",
+                                   loss_sum / static_cast<double>(end),
+                                   static_cast<double>(correct) / static_cast<double>(end),
+                                   static_cast<double>(end) / seconds));
   }
   faces_ += count;
   step_seconds_ += seconds_since(start);
@@ -237,27 +254,34 @@ void Run::fail_diverged(const std::string& what) const {
 void Run::check_health(const EpochRow& row) const {
   const std::string rate = format_double(row.learning_rate);
   if (row.train_loss > kExplosion * state_.first_epoch_loss) {
-    fail_diverged(fmt::format("diverged: the mean loss of epoch {} is {:.4g}, of the first epoch {:.4g}, at learning rate {}",
-                              row.epoch, row.train_loss, state_.first_epoch_loss, rate));
+    fail_diverged(
+        fmt::format("diverged: the mean loss of epoch {} is {:.4g}, of the first epoch {:.4g}, at learning rate {}",
+                    row.epoch,
+                    row.train_loss,
+                    state_.first_epoch_loss,
+                    rate));
   }
   const bool is_judged = std::isfinite(row.validation_accuracy);
   if (is_judged && !std::isfinite(row.validation_loss)) {
-    fail_diverged(fmt::format("diverged: the validation loss of epoch {} is {} at learning rate {}", row.epoch,
-                              row.validation_loss, rate));
+    fail_diverged(fmt::format(
+        "diverged: the validation loss of epoch {} is {} at learning rate {}", row.epoch, row.validation_loss, rate));
   }
   const auto specs = network_.graph().parameter_specs();
   for (size_t i = 0; i < specs.size(); ++i) {
     if (!network_.tensors()[i].detach().isfinite().all().item<bool>()) {
-      fail_diverged(fmt::format("diverged: {} is not finite after epoch {} at learning rate {}", specs[i].name, row.epoch, rate));
+      fail_diverged(
+          fmt::format("diverged: {} is not finite after epoch {} at learning rate {}", specs[i].name, row.epoch, rate));
     }
   }
 }
 
 void Run::save(const EpochRow& row, bool is_best) {
-  network::WeightsInfo info{.normalization = normalization_, .class_names = input_.dataset->class_names, .extra = input_.metadata};
+  network::WeightsInfo info{
+      .normalization = normalization_, .class_names = input_.dataset->class_names, .extra = input_.metadata};
   info.extra["mien.epoch"] = std::to_string(row.epoch);
   info.extra["mien.seed"] = std::to_string(options_.loop.seed);
-  if (std::isfinite(row.validation_accuracy)) info.extra["mien.validation_accuracy"] = format_double(row.validation_accuracy);
+  if (std::isfinite(row.validation_accuracy))
+    info.extra["mien.validation_accuracy"] = format_double(row.validation_accuracy);
   if (is_best) network::save_weights(weights_file("best.safetensors"), judged(), info);
   network::save_weights(weights_file("last.safetensors"), judged(), info);
   state_.optimizer_steps = optimizer_->steps();
@@ -327,21 +351,32 @@ TrainingResult Run::train() {
 
 std::string to_text(StopReason reason) {
   switch (reason) {
-    case StopReason::completed: return "completed";
-    case StopReason::early_stopped: return "early stopped";
-    case StopReason::time_budget: return "time budget used";
-    case StopReason::interrupted: return "interrupted";
+    case StopReason::completed:
+      return "completed";
+    case StopReason::early_stopped:
+      return "early stopped";
+    case StopReason::time_budget:
+      return "time budget used";
+    case StopReason::interrupted:
+      return "interrupted";
   }
   return "";
 }
 
-TrainingResult train(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer) {
+TrainingResult train(network::Network network,
+                     const TrainingInput& input,
+                     Listener& listener,
+                     TrainingObserver& observer) {
   return Run(std::move(network), input, listener, observer).train();
 }
 
 std::string epoch_line(const EpochRow& row, int64_t epochs) {
-  std::string line = fmt::format("[{:03d}/{:03d}] {:.2f} sec(s) Train Acc: {:.6f} Loss: {:.6f}", row.epoch, epochs, row.seconds,
-                                 row.train_accuracy, row.train_loss);
+  std::string line = fmt::format("[{:03d}/{:03d}] {:.2f} sec(s) Train Acc: {:.6f} Loss: {:.6f}",
+                                 row.epoch,
+                                 epochs,
+                                 row.seconds,
+                                 row.train_accuracy,
+                                 row.train_loss);
   if (std::isfinite(row.validation_accuracy)) {
     line += fmt::format(" | Val Acc: {:.6f} loss: {:.6f}", row.validation_accuracy, row.validation_loss);
   }
@@ -352,7 +387,8 @@ std::string resolve_device(const std::string& name) {
   const bool has_cuda = at::hasCUDA();
   if (name == "auto") return has_cuda ? "cuda" : "cpu";
   if (name == "cuda" && !has_cuda) {
-    throw_usage("--device cuda: this libtorch has no usable GPU", "--device cpu, or build against a CUDA libtorch; `mien doctor` shows what is there");
+    throw_usage("--device cuda: this libtorch has no usable GPU",
+                "--device cpu, or build against a CUDA libtorch; `mien doctor` shows what is there");
   }
   return name;
 }

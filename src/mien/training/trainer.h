@@ -23,7 +23,7 @@ struct TrainingInput {
   std::vector<int64_t> validation_rows;  ///< may be empty: then the last epoch is the best one
   TrainOptions options;
   data::AugmentOptions augment;
-  std::filesystem::path folder;          ///< gets weights/best.safetensors, weights/last.safetensors, checkpoint/last/
+  std::filesystem::path folder;  ///< gets weights/best.safetensors, weights/last.safetensors, checkpoint/last/
   std::map<std::string, std::string> metadata;  ///< stored with the weights
 };
 
@@ -47,8 +47,8 @@ struct TrainingResult {
   int64_t best_epoch = 0;
   StopReason stop_reason = StopReason::completed;
   bool resumed = false;
-  double seconds = 0;               ///< over all starts
-  double faces_per_second = 0;      ///< of training steps alone, over this start; 0 if no step ran
+  double seconds = 0;           ///< over all starts
+  double faces_per_second = 0;  ///< of training steps alone, over this start; 0 if no step ran
 };
 
 /// Trains `network` (changed in place). If input.folder holds a checkpoint of the same options, data and split, goes on
@@ -56,7 +56,10 @@ struct TrainingResult {
 /// Ctrl-C (stop_requested) ends it after the current step with StopReason::interrupted; the epochs done are on disk.
 /// Throws Error(failed) when the loss is not finite or has exploded, naming epoch, step and learning rate; Error(usage)
 /// when the checkpoint belongs to another run, or data and network do not fit.
-TrainingResult train(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer);
+TrainingResult train(network::Network network,
+                     const TrainingInput& input,
+                     Listener& listener,
+                     TrainingObserver& observer);
 
 /// Report D's line: "[011/050] 10.85 sec(s) Train Acc: 0.612345 Loss: 1.012345 | Val Acc: 0.601234 loss: 1.054321".
 std::string epoch_line(const EpochRow& row, int64_t epochs);
