@@ -1,5 +1,6 @@
 #include "mien/app/weights_tasks.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -94,7 +95,12 @@ void PredictTaskOptions::bind_eval(OptionSet& options) {
 
 int64_t predict_task(const PredictTaskOptions& options, Listener& listener) {
   const auto networks = load_all(options.weights);
-  const data::Dataset faces = load_faces(options.data, networks.front(), listener);
+  data::Dataset faces = load_faces(options.data, networks.front(), listener);
+  if (const auto& classes = networks.front().info.class_names; !classes.empty() && classes != faces.class_names) {
+    faces.class_names = classes;  // whatever the folders of the pictures are called, their labels are not asked for
+    std::fill(faces.labels.begin(), faces.labels.end(), data::kUnlabelled);
+    faces.label_distribution.clear();
+  }
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   std::iota(rows.begin(), rows.end(), int64_t{0});
   const Predictions predictions = predict_with(networks, options.vote, options.flip_average, faces, rows, listener);

@@ -39,7 +39,7 @@ std::pair<const CommandSpec*, size_t> find_command(std::span<const std::string> 
   }
   const std::string first = words[0];
   if (!below.empty()) {
-    if (words.size() < 2) throw_usage(fmt::format("mien {} needs one more word: {}", first, join(below, ", ")), fmt::format("see `mien {} --help`", first));
+    if (words.size() < 2) throw_usage(fmt::format("{} needs one more word: {}", first, join(below, ", ")), fmt::format("see `mien {} --help`", first));
     throw_usage(fmt::format("unknown command '{} {}'", first, words[1]), suggestion(words[1], below));
   }
   throw_usage(fmt::format("unknown command {}", quote_sample(first)), suggestion(first, names));
@@ -63,7 +63,7 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
     }
     if (only_positionals || !word.starts_with('-') || word == "-") {
       if (positional == positionals.size()) {
-        throw_usage(fmt::format("mien {} takes {}, found one more: {}", spec.name,
+        throw_usage(fmt::format("{} takes {}, found one more: {}", spec.name,
                                 positionals.empty() ? "no words" : fmt::format("{} word{}", positionals.size(), positionals.size() == 1 ? "" : "s"), quote_sample(word)),
                     options.find(word) != nullptr ? fmt::format("did you mean --{}?", word) : fmt::format("`mien {} --help` lists the options", spec.name));
       }
@@ -98,13 +98,13 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
       names.insert(names.end(), {"json", "help"});
       if (names.size() > 2) names.insert(names.end(), {"config", "print-config"});
       const auto near = did_you_mean(name, names);
-      throw_usage(fmt::format("mien {} has no option {}", spec.name, quote_sample(word.substr(0, equals))),
+      throw_usage(fmt::format("{} has no option {}", spec.name, quote_sample(word.substr(0, equals))),
                   near ? fmt::format("did you mean --{}?", *near) : fmt::format("`mien {} --help` lists the options", spec.name));
     }
   }
   if (positional < positionals.size()) {
     const Positional& missing = positionals[positional];
-    throw_usage(fmt::format("mien {} needs {}: {}", spec.name, missing.name, missing.help), fmt::format("see `mien {} --help`", spec.name));
+    throw_usage(fmt::format("{} needs {}: {}", spec.name, missing.name, missing.help), fmt::format("see `mien {} --help`", spec.name));
   }
   return parsed;
 }

@@ -18,6 +18,7 @@
 #include "mien/data/load.h"
 #include "mien/data/split.h"
 #include "mien/report/gallery.h"
+#include "mien/report/gnuplot.h"
 
 namespace mien::cli {
 namespace {
@@ -141,14 +142,35 @@ class DrawCommand final : public Command {
   void bind(OptionSet& options) override {
     draw_.bind(options);
     options.group("out");
-    options.add(&pictures_, {.name = "pictures", .help = "also write one png a face, and its evidence mask, into class folders beside the csv"});
+    options.add(&pictures_, {.name = "pictures", .help = "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
   }
   std::vector<Positional> positionals() override { return {{"out", "folder to write faces.csv and preview.png into", &out_}}; }
   int run(const Call& call) override {
     const data::Dataset faces = data::draw_faces(draw_);
     const std::filesystem::path folder = out_;
     data::write_csv(faces, folder / "faces.csv");
-    // Seven rows of faces, a class a row, each beside its evidence.
+    const std::string csv = (folder / "faces.csv").string();
+    std::string text = fmt::format("{} faces in {}", with_commas(faces.size()), csv);
+    if (report::gnuplot_available()) {
+      write_preview(faces, folder / "preview.png");
+      text += fmt::format(", some of them in {}", (folder / "preview.png").string());
+    }
+    if (pictures_) {
+      for (int64_t row = 0; row < faces.size(); ++row) {
+        const auto class_folder = folder / "pictures" / faces.class_names[static_cast<size_t>(faces.labels[static_cast<size_t>(row)])];
+        data::write_png_gray(class_folder / fmt::format("{:06d}.png", row), faces.image(row), faces.height, faces.width);
+        const auto plane = static_cast<size_t>(faces.height * faces.width);
+        data::write_png_gray(folder / "evidence" / fmt::format("{:06d}.png", row), std::span(faces.evidence).subspan(static_cast<size_t>(row) * plane, plane),
+                             faces.height, faces.width);
+      }
+    }
+    call.terminal.result(text, line_of({{"rows", faces.size()}, {"file", csv}}));
+    return 0;
+  }
+
+ private:
+  /// A row of faces a class, every second one with its evidence.
+  void write_preview(const data::Dataset& faces, const std::filesystem::path& file) const {
     std::vector<report::Tile> tiles;
     const int64_t columns = std::min<int64_t>(8, draw_.count_per_class);
     std::vector<std::vector<uint8_t>> colours;
@@ -169,22 +191,9 @@ class DrawCommand final : public Command {
         ++shown;
       }
     }
-    report::write_gallery(folder / "preview.png", tiles, columns, "Drawn faces; on every second one its evidence is marked", faces.height, faces.width);
-    if (pictures_) {
-      for (int64_t row = 0; row < faces.size(); ++row) {
-        const auto class_folder = folder / faces.class_names[static_cast<size_t>(faces.labels[static_cast<size_t>(row)])];
-        data::write_png_gray(class_folder / fmt::format("{:06d}.png", row), faces.image(row), faces.height, faces.width);
-        const auto plane = static_cast<size_t>(faces.height * faces.width);
-        data::write_png_gray(folder / "evidence" / fmt::format("{:06d}.png", row), std::span(faces.evidence).subspan(static_cast<size_t>(row) * plane, plane),
-                             faces.height, faces.width);
-      }
-    }
-    call.terminal.result(fmt::format("{} faces in {}/faces.csv, some of them in {}/preview.png", with_commas(faces.size()), out_, out_),
-                         line_of({{"rows", faces.size()}, {"file", out_ + "/faces.csv"}}));
-    return 0;
+    report::write_gallery(file, tiles, columns, "Drawn faces; on every second one its evidence is marked", faces.height, faces.width);
   }
 
- private:
   data::DrawOptions draw_;
   std::string out_;
   bool pictures_ = false;

@@ -1,0 +1,160 @@
+#include "cli/cli_fixture.h"
+
+#include <unistd.h>
+
+namespace mien {
+namespace {
+
+class BadInput : public CliTest {
+ protected:
+  /// The faces with one text of the given line (counted from 1) replaced.
+  std::string with(int line, const std::string& from, const std::string& to) const {
+    std::string csv = faces_csv();
+    size_t begin = 0;
+    for (int i = 1; i < line; ++i) begin = csv.find('\n', begin) + 1;
+    const size_t place = csv.find(from, begin);
+    return csv.replace(place, from.size(), to);
+  }
+  Outcome train_on(const std::string& csv) const {
+    write("faces.csv", csv);
+    return mien({"data", "info", "faces.csv"});
+  }
+};
+
+TEST_F(BadInput, AMissingCsvIsBadData) { EXPECT_TRUE(refused(mien({"data", "info", "none.csv"}), 3, {"cannot read none.csv", "No such file", "hint:"})); }
+
+TEST_F(BadInput, AnEmptyCsvSaysWhichColumnsAreExpected) { EXPECT_TRUE(refused(train_on(""), 3, {"faces.csv", "empty", "pixels"})); }
+
+TEST_F(BadInput, AWrongHeaderIsQuoted) { EXPECT_TRUE(refused(train_on("colour,shape\n1,2\n"), 3, {"'colour'", "pixels"})); }
+
+TEST_F(BadInput, AShortRowIsNamedWithBothCounts) {
+  const std::string csv = faces_csv();
+  const size_t second = csv.find('\n') + 1;
+  const size_t space = csv.find(' ', second);
+  const std::string short_row = csv.substr(0, space) + csv.substr(csv.find(' ', space + 1));
+  EXPECT_TRUE(refused(train_on(short_row), 3, {"row 1", "2303", "2304", "--skip-bad-rows"}));
+}
+
+TEST_F(BadInput, APixelOf256IsNamedWithItsRow) { EXPECT_TRUE(refused(train_on(with(3, " ", " 256 256")), 3, {"row 2 (line 3)", "256", "0 to 255"})) << "a joined pixel"; }
+
+TEST_F(BadInput, TextAmongPixelsIsQuoted) { EXPECT_TRUE(refused(train_on(with(3, " ", " abc")), 3, {"row 2 (line 3)", "abc", "0 to 255"})); }
+
+TEST_F(BadInput, ALabelOf7IsNamedWithTheClasses) { EXPECT_TRUE(refused(train_on(with(3, ",", "7,")), 3, {"row 2 (line 3)", "7'", "6 neutral"})); }
+
+TEST_F(BadInput, ACutLastLineIsRecognisedAsSuch) {
+  const std::string csv = faces_csv();
+  EXPECT_TRUE(refused(train_on(csv.substr(0, csv.size() - 1000)), 3, {"row 21", "cut"}));
+}
+
+TEST_F(BadInput, AByteOrderMarkIsTolerated) {
+  const Outcome outcome = train_on("\xef\xbb\xbf" + faces_csv());
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("21 faces"), std::string::npos);
+}
+
+TEST_F(BadInput, AFolderWithoutClassFoldersSaysWhatIsExpected) {
+  write("folder/faces.csv", faces_csv());
+  EXPECT_TRUE(refused(mien({"data", "info", "folder"}), 3, {"folder", "CLASS"}));
+}
+
+TEST_F(BadInput, AnUnreadablePictureIsNamed) {
+  write("faces/happy/1.png", "nonsense");
+  EXPECT_TRUE(refused(mien({"data", "info", "faces"}), 3, {"faces/happy/1.png", "hint: --skip-bad-rows"}));
+}
+
+TEST_F(BadInput, AnUnknownKeyOfANetworkHasItsLineAndASuggestion) {
+  write("net.toml", "name = \"n\"\ninput = [1, 48, 48]\nlayers = [ { conv = 4, kernal = 3 }, \"flatten\", { dense = 7 } ]\n");
+  EXPECT_TRUE(refused(mien({"networks", "summary", "net.toml"}), 2, {"net.toml:3", "conv1", "kernal", "'kernel'"}));
+}
+
+TEST_F(BadInput, AnImpossibleShapeHasItsLineAndLayer) {
+  write("net.toml", "name = \"n\"\ninput = [1, 48, 48]\nlayers = [ { conv = 4, kernel = 49 }, \"flatten\", { dense = 7 } ]\n");
+  EXPECT_TRUE(refused(mien({"networks", "summary", "net.toml"}), 2, {"net.toml:3", "conv1", "49x49", "48x48"}));
+}
+
+TEST_F(BadInput, WeightsOfAnotherNetworkAreRefusedBeforeAFolderIsMade) {
+  ASSERT_EQ(mien(training()).status, 0);
+  const Outcome outcome = mien({"train", "--network", "dnn3", "--data", "drawn:140", "--weights", "runs/train/small", "--threads", "1"});
+  EXPECT_TRUE(refused(outcome, 3, {"small/weights/best.safetensors", "dnn3", "another network"}));
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/dnn3")));
+}
+
+TEST_F(BadInput, DamagedWeightsAreRefused) {
+  ASSERT_EQ(mien(training()).status, 0);
+  write("faces.csv", faces_csv());
+  write("cut.safetensors", read("runs/train/small/weights/best.safetensors").substr(0, 500));
+  EXPECT_TRUE(refused(mien({"predict", "cut.safetensors", "faces.csv"}), 3, {"cut.safetensors", "header length"}));
+  write("huge.safetensors", std::string("\0\0\0\0\0\0\0\x80{}", 10));
+  EXPECT_TRUE(refused(mien({"predict", "huge.safetensors", "faces.csv"}), 3, {"huge.safetensors", "9223372036854775808"}));
+  EXPECT_TRUE(refused(mien({"predict", ".", "faces.csv"}), 3, {"weights/best.safetensors", "hint:"}));
+}
+
+TEST_F(BadInput, MistakesOfARecipeHaveTheirLine) {
+  write("r.toml", "title = \"t\"\nepoch = 3\n");
+  EXPECT_TRUE(refused(mien({"run", "r.toml", "--data", "drawn:140"}), 2, {"r.toml:2", "'epoch'", "'epochs'"}));
+  write("r.toml", "[optimiser]\nlr = 3\n");
+  EXPECT_TRUE(refused(mien({"run", "r.toml", "--data", "drawn:140"}), 2, {"r.toml:1", "[optimiser]", "'optimizer'"}));
+}
+
+TEST_F(BadInput, UnknownNamesComeWithTheNearestOne) {
+  EXPECT_TRUE(refused(mien({"tran"}), 2, {"'tran'", "did you mean 'train'?"}));
+  EXPECT_TRUE(refused(mien({"networks", "sumary"}), 2, {"sumary", "'summary'"}));
+  EXPECT_TRUE(refused(mien({"data"}), 2, {"info", "check", "draw"}));
+  EXPECT_TRUE(refused(mien({"train", "--epoch", "3"}), 2, {"'--epoch'", "did you mean --epochs?"}));
+  EXPECT_TRUE(refused(mien({"train", "--network", "leeky4", "--data", "drawn:20"}), 2, {"'leeky4'", "'leaky4'"}));
+  EXPECT_TRUE(refused(mien({"run", "hw3-2018"}), 2, {"'hw3-2018'", "'hw3-2017'"}));
+  EXPECT_TRUE(refused(mien({"demo", "--only", "dnn"}), 2, {"'dnn'", "'dnn3'"}));
+  EXPECT_TRUE(refused(mien({"train", "--sched", "cosin", "--data", "drawn:20"}), 2, {"'cosin'", "'cosine'"}));
+}
+
+TEST_F(BadInput, AValueOutOfRangeComesWithTheRange) {
+  EXPECT_TRUE(refused(mien({"train", "--epochs", "0"}), 2, {"--epochs 0", "1 to 100000"}));
+  EXPECT_TRUE(refused(mien({"train", "--epochs", "many"}), 2, {"'many'", "whole number"}));
+  EXPECT_TRUE(refused(mien({"train", "--data-seed", "-5"}), 2, {"'-5'", "at least 0"}));
+  EXPECT_TRUE(refused(mien({"train", "--epochs"}), 2, {"--epochs needs a value", "whole number"}));
+}
+
+TEST_F(BadInput, AMissingWordIsExplained) {
+  EXPECT_TRUE(refused(mien({"run"}), 2, {"recipe", "mien run list"}));
+  EXPECT_TRUE(refused(mien({"predict", "w.safetensors"}), 2, {"data", "csv or folder"}));
+  EXPECT_TRUE(refused(mien({"train", "data"}), 2, {"'data'", "--data"}));
+  EXPECT_TRUE(refused(mien({"train"}), 2, {"no data", "--data drawn"}));
+}
+
+TEST_F(BadInput, FoldersOfOtherClassesThanTheNetworksSayWhatToDo) {
+  ASSERT_EQ(mien({"data", "draw", "d", "--draw-count", "2", "--pictures"}).status, 0);
+  for (const char* name : {"angry", "happy", "sad"}) std::filesystem::rename(path(std::string("d/pictures/") + name), path(std::string("own-") + name));
+  std::filesystem::create_directories(path("own"));
+  for (const char* name : {"angry", "happy", "sad"}) std::filesystem::rename(path(std::string("own-") + name), path(std::string("own/my-") + name));
+  EXPECT_TRUE(refused(mien({"train", "--network", "small.toml", "--data", "own"}), 2, {"7 classes", "own has 3", "my-angry", "hint:", "dense"}));
+  ASSERT_EQ(mien(training()).status, 0);
+  EXPECT_TRUE(refused(mien({"eval", "runs/train/small", "own"}), 3, {"neutral", "my-happy"}));
+  EXPECT_EQ(mien({"predict", "runs/train/small", "own"}).status, 0) << "labels are not asked for";
+}
+
+TEST_F(BadInput, APlaceThatCannotBeWrittenIsNamed) {
+  EXPECT_TRUE(refused(mien(training({"--project", "/proc/none"})), 1, {"/proc/none/small", "--project"}));
+  write("file", "text");
+  EXPECT_TRUE(refused(mien(training({"--project", "file"})), 1, {"file/small", "--project"}));
+}
+
+TEST_F(BadInput, ExistOkDoesNotEmptyAFolderThatIsNoRun) {
+  write("runs/train/small/thesis.txt", "years of work");
+  EXPECT_TRUE(refused(mien(training({"--exist-ok"})), 2, {"runs/train/small", "no run folder", "--name"}));
+  EXPECT_EQ(read("runs/train/small/thesis.txt"), "years of work");
+}
+
+TEST_F(BadInput, AFullDiskKeepsWhatWasSavedAndASecondStartGoesOn) {
+  ASSERT_EQ(mien(training({"--name", "whole"})).status, 0);
+  // The weights (8 kB) fit, the checkpoint with Adam's moments does not.
+  const Outcome outcome = mien(training({"--name", "full"}), {.largest_file_bytes = 12000});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("File too large"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("free some space"), std::string::npos);
+  const Outcome again = mien(training({"--name", "full"}));
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(read("runs/train/full/weights/best.safetensors"), read("runs/train/whole/weights/best.safetensors"));
+}
+
+}  // namespace
+}  // namespace mien

@@ -1,0 +1,100 @@
+#include <csignal>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "cli/cli_fixture.h"
+
+namespace mien {
+namespace {
+
+using std::chrono::milliseconds;
+
+class Resume : public CliTest {
+ protected:
+  /// A training of about two seconds in which every random choice plays a part.
+  std::vector<std::string> long_training(const std::string& name) const {
+    return {"train",   "--network", "small.toml", "--data",  "drawn:700", "--epochs", "12",      "--batch-size", "16",  "--threads", "1",   "--name", name,
+            "--sched", "one-cycle", "--flip",     "0.5",     "--rotate",  "10",       "--mixup", "0.2",          "--lr", "0.003",     "--model-ema-decay", "0.9"};
+  }
+  std::string weights(const std::string& name) const { return read("runs/train/" + name + "/weights/best.safetensors"); }
+  size_t epochs_done(const std::string& name) const {
+    const std::string csv = read("runs/train/" + name + "/results.csv");
+    return csv.empty() ? 0 : static_cast<size_t>(std::count(csv.begin(), csv.end(), '\n')) - 1;
+  }
+};
+
+TEST_F(Resume, AfterCtrlCEqualsAnUninterruptedRun) {
+  ASSERT_EQ(mien(long_training("whole")).status, 0);
+  Child child(long_training("stopped"), path("."), {});
+  while (child.is_running() && epochs_done("stopped") < 3) std::this_thread::sleep_for(milliseconds(5));
+  child.send(SIGINT);
+  const Outcome stopped = child.wait();
+  EXPECT_EQ(stopped.status, 130);
+  EXPECT_NE(stopped.out.find("start the same command again"), std::string::npos) << stopped.out;
+  EXPECT_NE(read("runs/train/stopped/run.json").find("\"interrupted\""), std::string::npos);
+  const size_t kept = epochs_done("stopped");
+  EXPECT_GE(kept, 3U);
+  EXPECT_LT(kept, 12U);
+  const Outcome again = mien(long_training("stopped"));
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_NE(again.out.find("going on in"), std::string::npos);
+  EXPECT_EQ(epochs_done("stopped"), 12U);
+  ASSERT_FALSE(weights("whole").empty());
+  EXPECT_EQ(weights("stopped"), weights("whole"));
+  EXPECT_EQ(read("runs/train/stopped/predictions_val.csv"), read("runs/train/whole/predictions_val.csv"));
+}
+
+TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
+  ASSERT_EQ(mien(long_training("whole")).status, 0);
+  std::mt19937 random(testing::UnitTest::GetInstance()->random_seed());
+  int kills = 0;
+  while (true) {
+    Child child(long_training("killed"), path("."), {});
+    // At first while it trains, then anywhere; after six kills it may finish.
+    const size_t wanted = epochs_done("killed") + 1 + random() % 2;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (child.is_running() && epochs_done("killed") < wanted && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(milliseconds(2));
+    std::this_thread::sleep_for(milliseconds(random() % 60));
+    if (kills < 6 && child.is_running()) {
+      child.send(SIGKILL);
+      ++kills;
+      EXPECT_EQ(child.wait().status, 128 + SIGKILL);
+      continue;
+    }
+    const Outcome outcome = child.wait();
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    break;
+  }
+  EXPECT_GE(kills, 3);
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/killed2"))) << "always the same folder";
+  EXPECT_EQ(weights("killed"), weights("whole"));
+  EXPECT_EQ(read("runs/train/killed/predictions_val.csv"), read("runs/train/whole/predictions_val.csv"));
+  EXPECT_EQ(read("runs/train/killed/weights/last.safetensors"), read("runs/train/whole/weights/last.safetensors"));
+}
+
+TEST_F(Resume, AFinishedRunIsNotOverwritten) {
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(mien(training()).status, 0);
+  for (const char* name : {"small", "small2", "small3"}) EXPECT_TRUE(std::filesystem::exists(path(std::string("runs/train/") + name + "/report.html"))) << name;
+  EXPECT_EQ(weights("small"), weights("small2")) << "the same command gives the same bytes";
+  write("runs/train/small/note.txt", "of the old run");
+  ASSERT_EQ(mien(training({"--exist-ok"})).status, 0);
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small/note.txt"))) << "--exist-ok replaces what the folder holds";
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small4")));
+}
+
+TEST_F(Resume, TwoAtOnceDoNotShareAFolder) {
+  Child first(long_training("both"), path("."), {});
+  while (first.is_running() && epochs_done("both") < 1) std::this_thread::sleep_for(milliseconds(5));
+  write("elsewhere/small.toml", read("small.toml"));
+  Child second(long_training("both") + std::vector<std::string>{"--project", path("runs/train")}, path("elsewhere"), {});
+  EXPECT_EQ(second.wait().status, 0);
+  EXPECT_EQ(first.wait().status, 0);
+  EXPECT_FALSE(weights("both").empty());
+  EXPECT_EQ(weights("both2"), weights("both"));
+}
+
+}  // namespace
+}  // namespace mien
