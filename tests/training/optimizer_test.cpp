@@ -81,6 +81,16 @@ TEST(Optimizer, ClipReturnsTheNormOfTheWholeGradientAndScalesItDown) {
   EXPECT_NEAR(optimizer.clip(), 1, 1e-6);
 }
 
+TEST(Optimizer, ClipScalesAGradientThatIsALittleTooLarge) {
+  OptimizerOptions options;
+  options.clip_grad = 4.5;
+  const at::Tensor a = at::zeros({2}).requires_grad_();
+  Optimizer optimizer(options, {a}, {"a"});
+  a.mutable_grad() = at::tensor({3.0F, 4.0F});
+  EXPECT_DOUBLE_EQ(optimizer.clip(), 5);
+  EXPECT_LT(largest_difference(a.grad(), at::tensor({2.7F, 3.6F})), 1e-5);
+}
+
 TEST(Optimizer, ClipLeavesASmallerGradientAlone) {
   OptimizerOptions options;
   options.clip_grad = 10;
