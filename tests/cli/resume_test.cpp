@@ -16,7 +16,7 @@ class Resume : public CliTest {
  protected:
   /// A training of about two seconds in which every random choice plays a part.
   std::vector<std::string> long_training(const std::string& name) const {
-    return {"train",   "--network", "small.toml", "--data",  "drawn:700", "--epochs", "12",      "--batch-size", "16",  "--threads", "1",   "--name", name,
+    return {"train",   "--network", "small.toml", "--data",  "drawn:420", "--epochs", "10",      "--batch-size", "16",  "--threads", "1",   "--name", name,
             "--sched", "one-cycle", "--flip",     "0.5",     "--rotate",  "10",       "--mixup", "0.2",          "--lr", "0.003",     "--model-ema-decay", "0.9"};
   }
   std::string weights(const std::string& name) const { return read("runs/train/" + name + "/weights/best.safetensors"); }
@@ -37,11 +37,11 @@ TEST_F(Resume, AfterCtrlCEqualsAnUninterruptedRun) {
   EXPECT_NE(read("runs/train/stopped/run.json").find("\"interrupted\""), std::string::npos);
   const size_t kept = epochs_done("stopped");
   EXPECT_GE(kept, 3U);
-  EXPECT_LT(kept, 12U);
+  EXPECT_LT(kept, 10U);
   const Outcome again = mien(long_training("stopped"));
   EXPECT_EQ(again.status, 0) << again.err;
   EXPECT_NE(again.out.find("going on in"), std::string::npos);
-  EXPECT_EQ(epochs_done("stopped"), 12U);
+  EXPECT_EQ(epochs_done("stopped"), 10U);
   ASSERT_FALSE(weights("whole").empty());
   EXPECT_EQ(weights("stopped"), weights("whole"));
   EXPECT_EQ(read("runs/train/stopped/predictions_val.csv"), read("runs/train/whole/predictions_val.csv"));
@@ -51,14 +51,15 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
   ASSERT_EQ(mien(long_training("whole")).status, 0);
   std::mt19937 random(testing::UnitTest::GetInstance()->random_seed());
   int kills = 0;
-  while (true) {
+  // A kill can come after the last write, too: then there is nothing to go on with.
+  while (read("runs/train/killed/run.json").find("\"finished\"") == std::string::npos) {
     Child child(long_training("killed"), path("."), {});
-    // At first while it trains, then anywhere; after six kills it may finish.
+    // At first while it trains, then anywhere; after four kills it may finish.
     const size_t wanted = epochs_done("killed") + 1 + random() % 2;
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (child.is_running() && epochs_done("killed") < wanted && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(milliseconds(2));
     std::this_thread::sleep_for(milliseconds(random() % 60));
-    if (kills < 6 && child.is_running()) {
+    if (kills < 4 && child.is_running()) {
       child.send(SIGKILL);
       ++kills;
       EXPECT_EQ(child.wait().status, 128 + SIGKILL);
@@ -66,9 +67,8 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
     }
     const Outcome outcome = child.wait();
     ASSERT_EQ(outcome.status, 0) << outcome.err;
-    break;
   }
-  EXPECT_GE(kills, 3);
+  EXPECT_GE(kills, 2);
   EXPECT_FALSE(std::filesystem::exists(path("runs/train/killed2"))) << "always the same folder";
   EXPECT_EQ(weights("killed"), weights("whole"));
   EXPECT_EQ(read("runs/train/killed/predictions_val.csv"), read("runs/train/whole/predictions_val.csv"));

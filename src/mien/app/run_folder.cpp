@@ -96,7 +96,8 @@ RunFolder RunFolder::choose(const fs::path& project,
   folder.path_ = project / name;
   int number = 1;
   fs::path newest;
-  while (fs::exists(folder.path_)) {
+  const auto is_free = [](const fs::path& path) { return !fs::exists(path) || (fs::is_directory(path) && fs::is_empty(path)); };
+  while (!is_free(folder.path_)) {
     newest = folder.path_;
     if (exist_ok) break;
     folder.path_ = project / fmt::format("{}{}", name, ++number);
@@ -131,8 +132,8 @@ RunFolder RunFolder::choose(const fs::path& project,
                  "--project says where run folders are made");
   }
   if (folder.path_ != newest) folder.lock_ = lock_folder(folder.path_);
+  folder.save("running");  // first: a folder without it belongs to nobody
   write_atomic(folder.path_ / "args.toml", options.to_toml());
-  folder.save("running");
   return folder;
 }
 
