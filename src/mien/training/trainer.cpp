@@ -38,7 +38,7 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
   OptionSet set;
   options.bind(set);
   augment.bind(set);
-  std::string text = network.graph().toml + input.dataset->checksum;
+  std::string text = network.graph().toml;
   for (const auto& entry : set.entries()) {
     // How long a run may go on does not change the epochs it has behind it (unless the schedule looks at the end).
     const bool is_horizon = entry.spec.name == "time" || entry.spec.name == "patience" || entry.spec.name == "device" ||
@@ -50,9 +50,13 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
     text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
     text += '|';
   }
-  // Soft labels come from another file than the checksum's.
-  const auto& soft = input.dataset->label_distribution;
-  text.append(reinterpret_cast<const char*>(soft.data()), soft.size() * sizeof(float));
+  // The faces and labels themselves, not the checksum of their file: FER+ votes and --fraction change them after
+  // reading.
+  const data::Dataset& faces = *input.dataset;
+  text += checksum({reinterpret_cast<const char*>(faces.pixels.data()), faces.pixels.size()});
+  text.append(reinterpret_cast<const char*>(faces.labels.data()), faces.labels.size() * sizeof(int32_t));
+  text.append(reinterpret_cast<const char*>(faces.label_distribution.data()),
+              faces.label_distribution.size() * sizeof(float));
   return checksum(text);
 }
 
