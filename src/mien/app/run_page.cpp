@@ -271,7 +271,7 @@ void write_recipe_page(const RecipePage& recipe, const std::vector<RunSummary>& 
     page.sections.push_back(std::move(comparison));
   }
   for (const RunSummary& run : runs) {
-    if (run.judged()) page.facts.push_back({run.name, percent(run.judged()->accuracy), interval_text(run.judged()->accuracy_interval)});
+    if (run.judged()) page.facts.push_back({fmt::format("{} on {}", run.name, run.test_metrics ? "PublicTest" : "validation rows"), percent(run.judged()->accuracy), interval_text(run.judged()->accuracy_interval)});
     for (ReportSection& section : run_sections(run, runs.size() > 1 ? run.name + ": " : "")) page.sections.push_back(std::move(section));
   }
   for (const EnsembleSummary& ensemble : ensembles) {

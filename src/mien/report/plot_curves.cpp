@@ -266,7 +266,7 @@ void plot_loss_against_accuracy(const std::filesystem::path& path,
   script += fmt::format("set cbtics scale 0 ({0}, {1}, {2})\n", first, (first + last) / 2, last);
   script +=
       "set rmargin at screen 0.87\nset xlabel 'training loss (nats), falling to the right'\n"
-      "set ylabel 'accuracy (%)'\nset xrange [*:*] reverse\nset yrange [0<*:*<100]\nset offsets graph 0.03, graph "
+      "set ylabel 'accuracy (%)'\nset xrange [0<*:*] reverse\nset yrange [0<*:*<100]\nset offsets graph 0.03, graph "
       "0.03, 0, 0\n"
       "set key top left Left reverse\n";
   const bool validation = has_validation(rows);
