@@ -121,6 +121,24 @@ TEST(Optimizer, ParameterWithoutGradientStays) {
   EXPECT_EQ(largest_difference(a, at::ones({2, 2})), 0);
 }
 
+TEST(Optimizer, MomentsOfAVanishedGradientFadeToZeroAndNotToSlowDenormals) {
+  for (const std::string& rule : kRules) {
+    const at::Tensor parameter = at::ones({64}, at::kFloat).requires_grad_();
+    Optimizer optimizer(options_of(rule), {parameter}, {"p"});
+    parameter.mutable_grad() = at::ones({64}, at::kFloat);
+    optimizer.step(1e-3);
+    for (int step = 0; step < 900; ++step) {
+      parameter.mutable_grad() = at::zeros({64}, at::kFloat);
+      optimizer.step(1e-3);
+    }
+    for (const auto& [name, state] : optimizer.state()) {
+      for (int64_t i = 0; i < state.numel(); ++i) {
+        EXPECT_NE(std::fpclassify(state[i].item<float>()), FP_SUBNORMAL) << rule << " " << name;
+      }
+    }
+  }
+}
+
 TEST(Optimizer, ParameterThatIsNotDenseMovesAsADenseOne) {
   for (const std::string& rule : kRules) {
     const at::Tensor start = random_normal({5, 6}, 3);

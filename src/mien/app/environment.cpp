@@ -48,6 +48,9 @@ std::string cpu_capability() {
 }  // namespace
 
 void configure_threads(int count) {
+  // Before the pools start: threads take over this setting from the one that makes them. Activations and gradients that
+  // fade below the smallest normal float would otherwise slow the processor down many times.
+  at::globalContext().setFlushDenormal(true);
   set_threads(count);
   at::set_num_threads(threads());
   // OpenBLAS keeps a pool of its own.

@@ -22,7 +22,7 @@ struct Environment {
   std::string cpu_capability; ///< vector instructions libtorch uses ("AVX512")
 };
 
-/// Sets the number of threads of this process's libtorch, BLAS and own loops; 0 means all cores.
+/// Flushes denormal numbers to zero and sets the number of threads of this process's libtorch, BLAS and own loops; 0 means all cores.
 /// Debian's libtorch starts with one.
 void configure_threads(int count);
 

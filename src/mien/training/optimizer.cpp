@@ -2,6 +2,10 @@
 
 #include <cmath>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -13,6 +17,26 @@ namespace {
 /// The numbers of one update, the same for every element.
 struct Update {
   float rate, decay, beta1, beta2, momentum, epsilon, first_correction, second_root_correction;
+};
+
+/// While it lives, results too small for a normal float become 0 on this thread. A moment whose gradient has gone to 0
+/// (a dead ReLU's) fades below the smallest normal float after some 800 steps, and arithmetic on such numbers is many
+/// times slower: without this, an epoch of dnn3 takes five times as long from its fifth one on.
+class FlushDenormals {
+ public:
+#if defined(__SSE2__)
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | kFlushToZero | kDenormalsAreZero); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+#else
+  FlushDenormals() = default;
+#endif
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  static constexpr unsigned kFlushToZero = 0x8000;
+  static constexpr unsigned kDenormalsAreZero = 0x0040;
+  unsigned saved_ = 0;
 };
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
@@ -149,6 +173,7 @@ void Optimizer::step(double rate) {
     float* const m = first_[i].data_ptr<float>();
     float* const v = second.data_ptr<float>();
     at::parallel_for(0, parameter.numel(), 32768, [&](int64_t begin, int64_t end) {
+      const FlushDenormals flush_denormals;
       const int64_t n = end - begin;
       if (options_.optimizer == "sgd") {
         sgd_block(n, update, p + begin, g + begin, m + begin);
