@@ -1,0 +1,60 @@
+#include "mien/explain/attribution.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "mien/core/error.h"
+
+namespace mien::explain {
+
+std::string_view to_text(Score score) {
+  switch (score) {
+    case Score::logit: return "logit";
+    case Score::probability: return "probability";
+    case Score::sum_of_logits: return "sum";
+  }
+  return "";
+}
+
+std::string_view to_text(Family family) {
+  switch (family) {
+    case Family::gradient: return "gradient";
+    case Family::class_activation: return "class activation";
+    case Family::perturbation: return "perturbation";
+    case Family::baseline: return "baseline";
+  }
+  return "";
+}
+
+network::Network frozen(const network::Network& network) {
+  network::Network copy = network.clone();
+  for (at::Tensor tensor : copy.tensors()) tensor.requires_grad_(false);
+  return copy;
+}
+
+at::Tensor score_of(const at::Tensor& logits, const at::Tensor& targets, Score score) {
+  if (score == Score::sum_of_logits) return logits.sum(1);
+  const at::Tensor values = score == Score::probability ? at::softmax(logits, 1) : logits;
+  return values.gather(1, targets.unsqueeze(1)).squeeze(1);
+}
+
+InputGradient input_gradient(const Question& question) {
+  const at::AutoGradMode with_gradient(true);
+  const at::Tensor images = question.images.detach().set_requires_grad(true);
+  const at::Tensor logits = question.network.forward(images, network::Mode::evaluation);
+  const at::Tensor total = score_of(logits, question.targets, question.score).sum();
+  return {.gradient = torch::autograd::grad({total}, {images}).front(), .logits = logits.detach()};
+}
+
+Question slice(const Question& question, int64_t begin, int64_t end) {
+  return {.network = question.network,
+          .images = question.images.slice(0, begin, end),
+          .targets = question.targets.slice(0, begin, end),
+          .score = question.score};
+}
+
+at::Tensor sum_channels(const at::Tensor& values) { return values.sum(1); }
+
+at::Tensor strongest_channel(const at::Tensor& values) { return values.abs().amax(1); }
+
+}  // namespace mien::explain

@@ -1,0 +1,43 @@
+#include "mien/explain/layers.h"
+
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+
+namespace mien::explain {
+namespace {
+
+using network::Graph;
+using network::Layer;
+using network::LayerKind;
+
+bool is_spatial(const Layer& layer) { return !layer.output_shape.is_flat && layer.kind != LayerKind::input; }
+
+}  // namespace
+
+int choose_layer(const Graph& graph, const std::string& wish) {
+  const auto count = static_cast<int>(graph.layers.size());
+  if (!wish.empty() && wish != "last") {
+    const int layer = graph.index_of(wish);
+    if (!is_spatial(graph.layers[static_cast<size_t>(layer)])) {
+      throw_usage(fmt::format("layer {} of {} gives {}, expected one with height and width", wish, graph.name,
+                              graph.layers[static_cast<size_t>(layer)].output_shape.text()),
+                  "`mien networks summary` shows the layers' sizes");
+    }
+    return layer;
+  }
+  for (int layer = count - 1; layer > 0; --layer) {
+    const Layer& node = graph.layers[static_cast<size_t>(layer)];
+    const bool has_positions = is_spatial(node) && node.output_shape.height * node.output_shape.width > 1;
+    if (wish == "last" ? node.kind == LayerKind::conv : has_positions) return layer;
+  }
+  throw_usage(fmt::format("network {} has no layer with height and width to look at", graph.name),
+              "class activation needs convolutions; gradient and perturbation methods do without");
+}
+
+std::string layer_text(const Graph& graph, int layer) {
+  const Layer& node = graph.layers[static_cast<size_t>(layer)];
+  return fmt::format("{} ({})", node.name, node.output_shape.text());
+}
+
+}  // namespace mien::explain
