@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdexcept>
 #include <string>
 
 #include "network/helpers.h"
@@ -17,7 +18,16 @@ struct Reference {
     question.targets = (*this)["target"];
   }
 
-  at::Tensor operator[](const std::string& name) const { return network::tensor_of(file, name); }
+  /// A tensor of the file: float32, float64, int64 or uint8, as it is stored.
+  at::Tensor operator[](const std::string& name) const {
+    const NamedArray* array = file.find(name);
+    if (array == nullptr) throw std::logic_error("the reference has no " + name);
+    const auto kind = array->dtype == "F32"   ? at::kFloat
+                      : array->dtype == "F64" ? at::kDouble
+                      : array->dtype == "I64" ? at::kLong
+                                              : at::kByte;
+    return at::from_blob(const_cast<std::byte*>(array->bytes.data()), array->shape, kind).clone();
+  }
   bool has(const std::string& name) const { return file.find(name) != nullptr; }
 
   network::Network network;
