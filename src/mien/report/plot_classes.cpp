@@ -151,27 +151,27 @@ void plot_reliability(const std::filesystem::path& path,
   }
   script +=
       "EOD\nset multiplot\nset lmargin at screen 0.14\nset rmargin at screen 0.96\nset xrange [0:100]\nset xtics 20\n"
-      "set tmargin at screen 0.93\nset bmargin at screen 0.38\nset format x ''\nset yrange [0:100]\nset ytics 20\n"
-      "set label 2 'accuracy (%)' at screen 0.035,0.655 center rotate by 90\nset key top left Left reverse\n";
+      "set tmargin at screen 0.94\nset bmargin at screen 0.42\nset format x ''\nset yrange [0:100]\nset ytics 20\n"
+      "set label 2 'accuracy (%)' at screen 0.035,0.68 center rotate by 90\nset key at screen 0.55,0.012 center bottom horizontal Left reverse\n";
   if (!title.empty()) script += fmt::format("set title {} {} offset 0,-0.3\n", gnuplot_string(title), kBold);
   script += fmt::format(
       "set label 1 'expected calibration error {:.1f} %' at graph 0.97,0.06 right front textcolor rgb '#111827'\n",
       100 * expected_calibration_error);
   script +=
-      "set arrow 1 from 0,0 to 100,100 nohead back dashtype (10,6) linewidth 1.2 linecolor rgb '#9ca3af'\n"
+      "set arrow 1 from 0,0 to 100,100 nohead front dashtype (10,6) linewidth 1.2 linecolor rgb '#6b7280'\n"
       "plot $bins using (($1+$2)/2):4:1:2:(0):4 with boxxyerror fillstyle solid 1 border rgb '#ffffff' linewidth 0.7 "
       "fillcolor rgb '#bcd9ec' notitle,\\\n"
       "  $bins using 3:4:5:6 with yerrorbars pointtype 7 pointsize 0.6 linewidth 1.3 linecolor rgb '#0072b2' "
-      "title 'accuracy at mean confidence, 95 % interval',\\\n"
-      "  keyentry with lines dashtype (10,6) linewidth 1.2 linecolor rgb '#9ca3af' title 'perfect calibration'\n"
+      "title 'accuracy, 95 % interval',\\\n"
+      "  keyentry with lines dashtype (10,6) linewidth 1.2 linecolor rgb '#6b7280' title 'perfect calibration'\n"
       "unset title\nunset label 1\nunset arrow 1\nunset key\n"
-      "set tmargin at screen 0.34\nset bmargin at screen 0.12\nset format x '%g'\nset yrange [0:*]\n"
-      "set xlabel 'confidence: probability of the predicted class (%)'\nset label 2 'faces' at screen 0.035,0.23\n";
+      "set tmargin at screen 0.395\nset bmargin at screen 0.19\nset format x '%g'\nset yrange [0:*]\n"
+      "set xlabel 'confidence: probability of the predicted class (%)'\nset label 2 'faces' at screen 0.035,0.28\n";
   script += fmt::format("set ytics {}\n", count_step(most));
   script +=
       "plot $bins using (($1+$2)/2):7:1:2:(0):7 with boxxyerror fillstyle solid 1 border rgb '#ffffff' linewidth 0.7 "
       "fillcolor rgb '#9ca3af'\nunset multiplot\n";
-  write_picture(path, 560, 620, script);
+  write_picture(path, 560, 660, script);
 }
 
 void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, const BarStyle& style) {
