@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
-#include <utility>
+#include <string_view>
 
 #include <stdlib.h>
+
+#include "mien/core/files.h"
 
 namespace mien {
 
@@ -26,6 +28,11 @@ class TemporaryFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  /// A file in it with the given content.
+  std::filesystem::path write(const std::string& name, std::string_view content) const {
+    write_atomic(path_ / name, content);
+    return path_ / name;
+  }
   /// Files and folders directly in it: what a write that failed may not leave behind.
   size_t entries() const {
     size_t count = 0;

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/temporary_folder.h"
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
@@ -19,34 +19,6 @@
 #include "mien/data/dataset.h"
 
 namespace mien::data {
-
-/// An empty folder of the running test's own, removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    const auto* const test = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            ("mien-" + std::to_string(::getpid()) + "-" + test->test_suite_name() + "-" + test->name());
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  /// A file in it with the given content.
-  std::filesystem::path write(const std::string& name, std::string_view content) const {
-    write_atomic(path_ / name, content);
-    return path_ / name;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Sets the number of threads, and back.
 class ThreadCount {

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <string>
 
+#include "core/temporary_folder.h"
 #include "network/helpers.h"
 #include <gtest/gtest.h>
 
@@ -17,9 +18,6 @@ constexpr const char* kLayers = R"({ conv = 3, kernel = 3 }, "batch_norm", "relu
 
 class Weights : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
 
   WeightsInfo info_{.normalization = {.kind = Normalization::Kind::dataset, .mean = 0.507, .deviation = 0.255},
@@ -27,8 +25,7 @@ class Weights : public testing::Test {
                     .extra = {{"epoch", "12"}, {"mien.version", "0.1.0"}}};
 
  private:
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / fmt::format("mien-weights-{}", static_cast<const void*>(this));
+  TemporaryFolder folder_;
 };
 
 TEST_F(Weights, ComeBackBitForBitWithTheirFacts) {

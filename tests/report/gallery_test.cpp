@@ -13,7 +13,6 @@ namespace {
 
 using test::contains;
 using test::ScriptCatcher;
-using test::TemporaryFolder;
 
 /// A png's pixels [height, width, 3] as gnuplot reads them back, from the upper left corner.
 struct Pixels {

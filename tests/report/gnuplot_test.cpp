@@ -11,7 +11,6 @@ namespace {
 
 using test::contains;
 using test::ScopedVariable;
-using test::TemporaryFolder;
 
 TEST(GnuplotString, DoublesQuotesAndLeavesEverythingElseThatIsText) {
   EXPECT_EQ(gnuplot_string("it's"), "'it''s'");

@@ -15,7 +15,6 @@ namespace {
 
 using test::contains;
 using test::ScriptCatcher;
-using test::TemporaryFolder;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 

@@ -9,7 +9,6 @@ namespace mien::report {
 namespace {
 
 using test::contains;
-using test::TemporaryFolder;
 
 /// The beginning of a png of given size: as much as the report looks at.
 std::string png_head(uint8_t width_high, uint8_t width_low, uint8_t height) {
