@@ -27,15 +27,18 @@ cv::Mat view(std::span<const uint8_t> pixels, int64_t height, int64_t width, int
   return {static_cast<int>(height), static_cast<int>(width), type, const_cast<uint8_t*>(pixels.data())};
 }
 
-void write_png(const std::filesystem::path& path, const cv::Mat& image) {
+void write_encoded(const std::filesystem::path& path,
+                   const char* ending,
+                   const cv::Mat& image,
+                   const std::vector<int>& parameters = {}) {
   std::vector<uint8_t> bytes;
   bool encoded = false;
   try {
-    encoded = cv::imencode(".png", image, bytes);
+    encoded = cv::imencode(ending, image, bytes, parameters);
   } catch (const cv::Exception& error) {
     throw_failed(fmt::format("cannot write {}: {}", path.string(), error.err));
   }
-  if (!encoded) throw_failed(fmt::format("cannot write {}: encoding it as png failed", path.string()));
+  if (!encoded) throw_failed(fmt::format("cannot write {}: encoding it as {} failed", path.string(), ending + 1));
   write_atomic(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
@@ -70,13 +73,34 @@ GrayImage resize_gray(const GrayImage& image, int64_t height, int64_t width) {
 }
 
 void write_png_gray(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width) {
-  write_png(path, view(pixels, height, width, CV_8UC1));
+  write_encoded(path, ".png", view(pixels, height, width, CV_8UC1));
 }
 
 void write_png_rgb(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width) {
   cv::Mat bgr;
   cv::cvtColor(view(pixels, height, width, CV_8UC3), bgr, cv::COLOR_RGB2BGR);
-  write_png(path, bgr);
+  write_encoded(path, ".png", bgr);
+}
+
+void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width) {
+  cv::Mat bgr;
+  cv::cvtColor(view(pixels, height, width, CV_8UC3), bgr, cv::COLOR_RGB2BGR);
+  write_encoded(path, ".jpg", bgr, {cv::IMWRITE_JPEG_QUALITY, 95});
+}
+
+RgbImage decode_rgb(std::string_view bytes) {
+  cv::Mat bgr;
+  try {
+    const cv::Mat input(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
+    if (!bytes.empty()) bgr = cv::imdecode(input, cv::IMREAD_COLOR);
+  } catch (const cv::Exception& error) {
+    throw_bad_data(fmt::format("cannot decode a picture: {}", error.err));
+  }
+  if (bgr.empty()) throw_bad_data("cannot decode a picture: it is none that can be decoded (png, jpg, bmp, tif, webp)");
+  RgbImage image{bgr.rows, bgr.cols, std::vector<uint8_t>(bgr.total() * 3)};
+  cv::Mat rgb = view(image.pixels, image.height, image.width, CV_8UC3);
+  cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+  return image;
 }
 
 }  // namespace mien::data

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace mien::data {
@@ -30,5 +31,17 @@ void write_png_gray(const std::filesystem::path& path, std::span<const uint8_t> 
 
 /// Writes [height, width, 3] pixels in the order red, green, blue as png, atomically.
 void write_png_rgb(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width);
+
+/// The same as jpg of quality 95 (of 100). The same pixels give the same bytes.
+void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width);
+
+/// Pixels of an encoded picture (png, jpg, ...) in memory.
+struct RgbImage {
+  int64_t height = 0;
+  int64_t width = 0;
+  std::vector<uint8_t> pixels;  ///< [height, width, 3]: red, green, blue
+};
+/// Throws Error(bad_data) if `bytes` are no picture.
+RgbImage decode_rgb(std::string_view bytes);
 
 }  // namespace mien::data

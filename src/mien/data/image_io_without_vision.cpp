@@ -23,5 +23,9 @@ void write_png_gray(const std::filesystem::path& path, std::span<const uint8_t>,
 void write_png_rgb(const std::filesystem::path& path, std::span<const uint8_t>, int64_t, int64_t) {
   refuse("write " + path.string());
 }
+void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t>, int64_t, int64_t) {
+  refuse("write " + path.string());
+}
+RgbImage decode_rgb(std::string_view) { refuse("decode a picture"); }
 
 }  // namespace mien::data

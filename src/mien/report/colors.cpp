@@ -1,6 +1,7 @@
 #include "mien/report/colors.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -20,6 +21,34 @@ uint8_t from_linear(double value) {
   return static_cast<uint8_t>(std::lround(255 * encoded));
 }
 
+/// Red, green and blue light; outside [0, 1] where a screen cannot show the colour.
+std::array<double, 3> linear_rgb(double lightness, double chroma, double hue_degrees) {
+  const double hue = hue_degrees * std::numbers::pi / 180;
+  const double a = chroma * std::cos(hue);
+  const double b = chroma * std::sin(hue);
+  const double long_cone = std::pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+  const double medium_cone = std::pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+  const double short_cone = std::pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+  return {4.0767416621 * long_cone - 3.3077115913 * medium_cone + 0.2309699292 * short_cone,
+          -1.2684380046 * long_cone + 2.6097574011 * medium_cone - 0.3413193965 * short_cone,
+          -0.0041960863 * long_cone - 0.7034186147 * medium_cone + 1.7076147010 * short_cone};
+}
+
+/// As oklch, with as much of `chroma` as a screen can show: clipping channels would change the lightness.
+Color shown_color(double lightness, double chroma, double hue_degrees) {
+  double low = 0;
+  double high = chroma;
+  for (int step = 0; step < 24; ++step) {
+    const double middle = step == 0 ? chroma : (low + high) / 2;
+    const auto light = linear_rgb(lightness, middle, hue_degrees);
+    const bool is_shown =
+        std::all_of(light.begin(), light.end(), [](double channel) { return channel >= -1e-9 && channel <= 1 + 1e-9; });
+    (is_shown ? low : high) = middle;
+    if (is_shown && step == 0) break;
+  }
+  return oklch(lightness, low, hue_degrees);
+}
+
 }  // namespace
 
 std::string Color::hex() const { return fmt::format("#{:02x}{:02x}{:02x}", red, green, blue); }
@@ -29,21 +58,25 @@ double Color::luminance() const {
 }
 
 Color oklch(double lightness, double chroma, double hue_degrees) {
-  const double hue = hue_degrees * std::numbers::pi / 180;
-  const double a = chroma * std::cos(hue);
-  const double b = chroma * std::sin(hue);
-  const double long_cone = std::pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
-  const double medium_cone = std::pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
-  const double short_cone = std::pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
-  return {from_linear(4.0767416621 * long_cone - 3.3077115913 * medium_cone + 0.2309699292 * short_cone),
-          from_linear(-1.2684380046 * long_cone + 2.6097574011 * medium_cone - 0.3413193965 * short_cone),
-          from_linear(-0.0041960863 * long_cone - 0.7034186147 * medium_cone + 1.7076147010 * short_cone)};
+  const std::array<double, 3> light = linear_rgb(lightness, chroma, hue_degrees);
+  return {from_linear(light[0]), from_linear(light[1]), from_linear(light[2])};
 }
 
 Color sequential_color(double position) {
   const double t = std::clamp(position, 0.0, 1.0);
   const double chroma = 0.008 + 0.13 * std::sin(std::numbers::pi * std::pow(t, 0.8) * 0.72);
   return oklch(0.985 - 0.665 * t, chroma, 225 + 40 * t);
+}
+
+Color heat_color(double position) {
+  const double t = std::clamp(position, 0.0, 1.0);
+  return shown_color(
+      0.13 + 0.84 * t, 0.02 + 0.19 * std::sin(std::numbers::pi * std::pow(t, 0.85) * 0.93), 292 + 178 * t);
+}
+
+Color signed_color(double position) {
+  const double t = std::clamp(position, -1.0, 1.0);
+  return shown_color(0.62 + 0.28 * t, 0.22 * std::pow(std::abs(t), 0.8), t < 0 ? 262 : 88);
 }
 
 std::string sequential_palette_command(double first) {

@@ -27,6 +27,15 @@ Color oklch(double lightness, double chroma, double hue_degrees);
 /// equal.
 Color sequential_color(double position);
 
+/// Colour of `position` in [0, 1] of a one-sided heat map, from nearly black over violet, red and orange to light
+/// yellow. Lightness (OKLab's L) rises linearly from 0.13 to 0.97, so that equal steps look equal and a grey print
+/// keeps them; chroma is at most what a screen can show at that lightness and hue.
+Color heat_color(double position);
+
+/// Colour of `position` in [-1, 1] of a map that has a sign: blue and dark below 0, grey at 0, yellow and light above.
+/// Lightness rises linearly, so that a grey print still tells the signs apart.
+Color signed_color(double position);
+
 /// The part of that scale from `first` (below 1) to 1 as gnuplot's `set palette` command.
 std::string sequential_palette_command(double first = 0);
 
