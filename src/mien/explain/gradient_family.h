@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+
+#include "mien/explain/attribution.h"
+
+// The methods behind the table of gradients.cpp; MethodSpec::explain and MethodSpec::obstacle say what they promise.
+namespace mien::explain {
+
+/// Images that stand for "nothing to see", of the same size as `images`: "zero", "mean" (of each image and channel) or
+/// "blur" (Gaussian, sigma 20/299 of the height).
+/// @source Sturmfels, Lundberg, Lee 2020, "Visualizing the impact of feature attribution baselines" (blur, sigma 20 on
+/// 299 pixels)
+at::Tensor baseline_images(const at::Tensor& images, const std::string& kind);
+
+// sampled_gradients.cpp: gradients at many points around or before an image
+Maps smoothgrad(const Question& question, const MethodOptions& options);
+Maps squaregrad(const Question& question, const MethodOptions& options);
+Maps vargrad(const Question& question, const MethodOptions& options);
+Maps integrated_gradients(const Question& question, const MethodOptions& options);
+Maps expected_gradients(const Question& question, const MethodOptions& options);
+
+// backward_rules.cpp: one backward walk with other rules at some layers
+Maps guided_backprop(const Question& question, const MethodOptions& options);
+Maps deconvnet(const Question& question, const MethodOptions& options);
+Maps guided_grad_cam(const Question& question, const MethodOptions& options);
+Maps fullgrad(const Question& question, const MethodOptions& options);
+std::string obstacle_of_guided(const network::Graph& graph);
+std::string obstacle_of_guided_grad_cam(const network::Graph& graph);
+std::string obstacle_of_fullgrad(const network::Graph& graph);
+
+// deep_lift.cpp
+Maps deep_lift(const Question& question, const MethodOptions& options);
+
+// lrp.cpp
+Maps lrp_epsilon(const Question& question, const MethodOptions& options);
+Maps lrp_gamma(const Question& question, const MethodOptions& options);
+Maps lrp_alpha_beta(const Question& question, const MethodOptions& options);
+std::string obstacle_of_lrp(const network::Graph& graph);
+
+}  // namespace mien::explain

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "explain/explain_testing.h"
+
+#include "mien/explain/gradients.h"
+#include "mien/explain/methods.h"
+
+namespace mien::explain {
+
+/// The row of the gradient family called `name`.
+inline const MethodSpec& gradient_method(const std::string& name) {
+  static const std::vector<MethodSpec> table = gradient_methods();
+  for (const MethodSpec& spec : table) {
+    if (spec.name == name) return spec;
+  }
+  throw std::logic_error("no gradient method " + name);
+}
+
+inline Maps explain_with(const std::string& name, const Question& question, const MethodOptions& options) {
+  return gradient_method(name).explain(question, options);
+}
+inline Maps explain_with(const std::string& name, const Question& question) {
+  const MethodOptions defaults;
+  return explain_with(name, question, defaults);
+}
+
+/// The given layers (8x8 images, or `input`) with random weights, running statistics and batch norm parameters.
+inline network::Network random_network(const std::string& layers,
+                                       const std::string& input = "[1, 8, 8]",
+                                       uint64_t seed = 5) {
+  network::Network network = frozen(network::Network(network::graph_of(layers, input), seed));
+  for (const network::ParameterSpec& spec : network.graph().parameter_specs()) {
+    RandomStream random(seed, "test " + spec.name);
+    at::Tensor tensor = network.tensor(spec.name);
+    if (!spec.name.starts_with("batch_norm")) continue;
+    for (int64_t i = 0; i < tensor.numel(); ++i) {
+      const bool is_spread = spec.name.ends_with("running_var") || spec.name.ends_with("weight");
+      tensor.data_ptr<float>()[i] = static_cast<float>(is_spread ? random.uniform(0.5, 1.5) : random.normal() * 0.3);
+    }
+  }
+  return network;
+}
+
+/// One image a class and a last one, each with another target.
+inline Question question_of(const network::Network& network, int64_t count = 3, uint64_t seed = 1) {
+  std::vector<int64_t> targets;
+  for (int64_t i = 0; i < count; ++i) targets.push_back(i % network.graph().classes());
+  return {.network = network,
+          .images = network::random_images(network.graph(), count, seed),
+          .targets = at::tensor(targets, at::kLong)};
+}
+
+inline at::Tensor score_at(const Question& question, const at::Tensor& images) {
+  const at::NoGradGuard no_gradient;
+  return score_of(question.network.forward(images, network::Mode::evaluation), question.targets, question.score);
+}
+
+inline at::Tensor sum_of_maps(const Maps& maps) { return maps.values.flatten(1).sum(1); }
+
+/// Every kind of layer that a network file can name, residual and squeeze-excite included.
+inline constexpr auto kEveryKind = R"({ conv = 8, kernel = 3, padding = "same" }, "batch_norm", "silu",
+  { residual = [{ depthwise = 3, padding = 1 }, "batch_norm", { leaky_relu = 0.1 }, { squeeze_excite = 2 },
+                { conv = 8, kernel = 1, bias = false }, "batch_norm"] }, "relu",
+  { avg_pool = 2 }, { conv = 8, kernel = 2, padding = "same", stride = 2 }, "relu", "batch_norm", { dropout = 0.5 },
+  { residual = [{ conv = 12, kernel = 3, padding = 1 }, "relu"], shortcut = [{ conv = 12, kernel = 1 }] },
+  { max_pool = 2, stride = 1 }, "global_avg_pool", "flatten", { dense = 5 }, "sigmoid", "batch_norm", { dense = 4 })";
+
+}  // namespace mien::explain
