@@ -1,0 +1,153 @@
+#include "mien/explain/variants.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/parallel.h"
+#include "mien/core/text.h"
+#include "mien/explain/segmenters.h"
+#include "mien/explain/segments.h"
+
+namespace mien::explain {
+
+Hidden hidden_kind(const std::string& text, Hidden automatic) {
+  const std::array<std::string, 5> choices = {"auto", "mean", "black", "image-mean", "blur"};
+  if (text == "auto") return automatic;
+  if (text == "mean") return Hidden::segment_mean;
+  if (text == "black") return Hidden::black;
+  if (text == "image-mean") return Hidden::image_mean;
+  if (text == "blur") return Hidden::blur;
+  throw_usage(fmt::format("unknown value {} of hide", quote_sample(text)), suggestion(text, choices));
+}
+
+at::Tensor score_variants(const Question& question,
+                          Score score,
+                          int64_t count,
+                          int64_t batch_size,
+                          const std::function<void(const Variant&, float*)>& write,
+                          const std::function<void(std::span<const Variant>, std::span<const float>)>& after_pass) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor& images = question.images;
+  const int64_t total = images.size(0) * count;
+  const int64_t batch = std::min(batch_size, total);
+  at::Tensor buffer = at::empty({batch, images.size(1), images.size(2), images.size(3)},
+                                at::TensorOptions(at::kFloat),
+                                at::MemoryFormat::ChannelsLast);
+  const int64_t elements = images.size(1) * images.size(2) * images.size(3);
+  const at::Tensor targets = question.targets.to(at::kLong);
+  at::Tensor scores = at::empty({images.size(0), count}, at::kDouble);
+  std::vector<Variant> variants;
+  for (int64_t begin = 0; begin < total; begin += batch) {
+    const int64_t size = std::min(batch, total - begin);
+    variants.clear();
+    for (int64_t slot = 0; slot < size; ++slot)
+      variants.push_back({.image = (begin + slot) / count, .index = (begin + slot) % count, .slot = slot});
+    float* pixels = buffer.data_ptr<float>();
+    parallel_for(
+        size,
+        [&](int64_t first, int64_t last) {
+          for (int64_t slot = first; slot < last; ++slot)
+            write(variants[static_cast<size_t>(slot)], pixels + slot * elements);
+        },
+        8);
+    const at::Tensor logits =
+        question.network.forward(buffer.narrow(0, 0, size).to(images.device()), network::Mode::evaluation);
+    const at::Tensor image_of_slot =
+        at::arange(begin, begin + size, at::kLong).floor_divide(count).to(targets.device());
+    const at::Tensor values =
+        score_of(logits, targets.index_select(0, image_of_slot), score).to(at::kCPU, at::kFloat).contiguous();
+    const std::span<const float> found(values.data_ptr<float>(), static_cast<size_t>(size));
+    std::copy(found.begin(), found.end(), scores.data_ptr<double>() + begin);
+    if (after_pass) after_pass(variants, found);
+  }
+  return scores;
+}
+
+at::Tensor pixel_rows(const at::Tensor& images_nchw) {
+  return images_nchw.detach().to(at::kCPU, at::kFloat).permute({0, 2, 3, 1}).contiguous();
+}
+
+at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden) {
+  const at::Tensor image = image_hwc.to(at::kDouble);
+  switch (hidden) {
+    case Hidden::black:
+      return at::zeros_like(image_hwc);
+    case Hidden::image_mean:
+      return image.mean(at::IntArrayRef{0, 1}, /*keepdim=*/true).expand_as(image).to(at::kFloat).contiguous();
+    case Hidden::segment_mean: {
+      const at::Tensor labels = segments_hw.reshape({-1});
+      const at::Tensor pixels = image.reshape({labels.size(0), image.size(2)});
+      const at::Tensor sums =
+          at::zeros({segment_total(segments_hw), image.size(2)}, at::kDouble).index_add(0, labels, pixels);
+      const at::Tensor means = sums / at::bincount(labels).to(at::kDouble).unsqueeze(1);
+      return means.index_select(0, labels).reshape(image.sizes()).to(at::kFloat).contiguous();
+    }
+    case Hidden::blur: {
+      const at::Tensor values = image.contiguous();
+      const double* data = values.data_ptr<double>();
+      const double deviation = 10.0 / 224 * static_cast<double>(std::min(image.size(0), image.size(1)));
+      PixelGrid smoothed = smooth({.height = image.size(0),
+                                   .width = image.size(1),
+                                   .channels = image.size(2),
+                                   .values = {data, data + values.numel()}},
+                                  deviation);
+      return at::from_blob(smoothed.values.data(), image.sizes(), at::kDouble).to(at::kFloat);
+    }
+  }
+  return {};
+}
+
+SegmentedImages::SegmentedImages(const Question& question, const SegmentOptions& options, Hidden hidden)
+    : rows_(pixel_rows(question.images)) {
+  for (int64_t image = 0; image < rows_.size(0); ++image) segments_.push_back(segment(question.images[image], options));
+  prepare(hidden);
+}
+
+SegmentedImages::SegmentedImages(const Question& question, std::vector<at::Tensor> segments, Hidden hidden)
+    : rows_(pixel_rows(question.images)), segments_(std::move(segments)) {
+  prepare(hidden);
+}
+
+void SegmentedImages::prepare(Hidden hidden) {
+  for (int64_t image = 0; image < count(); ++image) {
+    at::Tensor& labels = segments_[static_cast<size_t>(image)];
+    labels = labels.to(at::kLong).contiguous();
+    totals_.push_back(segment_total(labels));
+    hidden_.push_back(hidden_image(rows_[image], labels, hidden));
+  }
+}
+
+int64_t SegmentedImages::most() const { return *std::max_element(totals_.begin(), totals_.end()); }
+
+void SegmentedImages::write(int64_t image, std::span<const uint8_t> keep, float* pixels) const {
+  const int64_t* labels = segments(image).data_ptr<int64_t>();
+  const int64_t size = segments(image).numel();
+  const int64_t channels = rows_.size(3);
+  const float* seen = rows_.data_ptr<float>() + image * size * channels;
+  const float* unseen = hidden_[static_cast<size_t>(image)].data_ptr<float>();
+  if (channels == 1) {
+    for (int64_t i = 0; i < size; ++i) pixels[i] = keep[static_cast<size_t>(labels[i])] != 0 ? seen[i] : unseen[i];
+    return;
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    const float* from = (keep[static_cast<size_t>(labels[i])] != 0 ? seen : unseen) + i * channels;
+    std::copy(from, from + channels, pixels + i * channels);
+  }
+}
+
+at::Tensor SegmentedImages::paint(int64_t image, std::span<const double> values) const {
+  const at::Tensor& labels = segments(image);
+  at::Tensor map = at::empty(labels.sizes(), at::kFloat);
+  std::transform(labels.data_ptr<int64_t>(),
+                 labels.data_ptr<int64_t>() + labels.numel(),
+                 map.data_ptr<float>(),
+                 [&](int64_t label) { return static_cast<float>(values[static_cast<size_t>(label)]); });
+  return map;
+}
+
+}  // namespace mien::explain

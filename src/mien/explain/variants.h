@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "mien/explain/attribution.h"
+#include "mien/explain/segments.h"
+
+namespace mien::explain {
+
+/// What stands in for a hidden pixel.
+enum class Hidden {
+  segment_mean,  ///< the mean of the hidden region, each channel by itself
+  black,         ///< input 0: black where faces are scaled to [0,1], grey where they are normalised to mean 0
+  image_mean,    ///< the mean of the image
+  blur,          ///< the image, smoothed. @source Fong and Vedaldi 2017: deviation 10 on 224 pixels
+};
+
+/// The option's value; "auto" gives `automatic`. Throws Error(usage) with a suggestion.
+Hidden hidden_kind(const std::string& text, Hidden automatic);
+
+/// Which changed image: variant `index` of image `image`, at place `slot` of the pass it is in.
+struct Variant {
+  int64_t image = 0;
+  int64_t index = 0;
+  int64_t slot = 0;
+};
+
+/// Scores of changed images in passes of at most `batch_size`: `count` variants of every image of `question`, [N,count]
+/// float64 on the CPU. `write(variant, pixels)` fills height*width*channels floats, a pixel's channels side by side; it
+/// is called from several threads. `after_pass(variants, scores)`, where given, sees every pass's scores, in order.
+at::Tensor score_variants(const Question& question,
+                          Score score,
+                          int64_t count,
+                          int64_t batch_size,
+                          const std::function<void(const Variant&, float*)>& write,
+                          const std::function<void(std::span<const Variant>, std::span<const float>)>& after_pass = {});
+
+/// [N,C,H,W] -> [N,H,W,C] float32 on the CPU, contiguous: the layout that `score_variants` writes.
+at::Tensor pixel_rows(const at::Tensor& images_nchw);
+
+/// One image [H,W,C] with everything hidden; `segments` [H,W] int64 matter for segment_mean only.
+at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden);
+
+/// Images cut into regions, to be written with some of the regions hidden.
+class SegmentedImages {
+ public:
+  /// Shares `question`'s images; cuts each of them.
+  SegmentedImages(const Question& question, const SegmentOptions& options, Hidden hidden);
+  /// The same for given regions, one [H,W] int64 an image.
+  SegmentedImages(const Question& question, std::vector<at::Tensor> segments, Hidden hidden);
+
+  int64_t count() const { return static_cast<int64_t>(segments_.size()); }
+  int64_t total(int64_t image) const { return totals_[static_cast<size_t>(image)]; }
+  int64_t most() const;  ///< regions of the image that has most
+  const at::Tensor& segments(int64_t image) const { return segments_[static_cast<size_t>(image)]; }
+
+  /// Writes image `image`; region k is hidden where keep[k] is 0.
+  void write(int64_t image, std::span<const uint8_t> keep, float* pixels) const;
+
+  /// One value a region -> [H,W] float32.
+  at::Tensor paint(int64_t image, std::span<const double> values) const;
+
+ private:
+  void prepare(Hidden hidden);
+
+  at::Tensor rows_;                   // [N,H,W,C]
+  std::vector<at::Tensor> hidden_;    // [H,W,C] an image
+  std::vector<at::Tensor> segments_;  // [H,W] an image
+  std::vector<int64_t> totals_;
+};
+
+}  // namespace mien::explain
