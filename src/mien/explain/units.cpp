@@ -1,0 +1,191 @@
+#include "mien/explain/units.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/parallel.h"
+#include "mien/data/preprocess.h"
+
+namespace mien::explain {
+namespace {
+
+using network::Graph;
+using network::Layer;
+using network::Mode;
+using network::Network;
+
+void check(const Graph& graph, const data::Dataset& dataset, std::span<const int64_t> rows, int layer) {
+  const network::Shape input = graph.input_shape();
+  if (input.channels != dataset.channels || input.height != dataset.height || input.width != dataset.width) {
+    throw_usage(fmt::format("network {} takes images of {}, {} has {}*{}*{}",
+                            graph.name,
+                            input.text(),
+                            dataset.source,
+                            dataset.channels,
+                            dataset.height,
+                            dataset.width));
+  }
+  if (rows.empty()) throw_usage(fmt::format("no face of {} was chosen to look at units with", dataset.source));
+  if (layer <= 0 || layer >= static_cast<int>(graph.layers.size())) {
+    throw_usage(fmt::format(
+        "cannot look at units of layer {} of {}, expected 1 to {}", layer, graph.name, graph.layers.size() - 1));
+  }
+}
+
+at::Tensor normalised_batch(const data::Dataset& dataset,
+                            const network::Normalization& normalization,
+                            std::span<const int64_t> rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  at::Tensor images = at::empty({count, dataset.channels, dataset.height, dataset.width}, at::kFloat);
+  float* const values = images.data_ptr<float>();
+  parallel_for(
+      count,
+      [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          data::normalize_image(
+              dataset.image(rows[static_cast<size_t>(i)]), normalization, values + i * dataset.pixels_per_image());
+        }
+      },
+      32);
+  return images.contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+/// Activations of all faces: by the score [rows, units], and the strongest position of each.
+struct Activations {
+  at::Tensor scores;     // float32
+  at::Tensor positions;  // int32: y * width + x
+  at::Tensor largest;    // float32
+};
+
+Activations measure(const at::Tensor& output, bool by_mean) {
+  const at::Tensor flat = output.dim() == 4 ? output.flatten(2) : output.unsqueeze(2);  // [n,units,positions]
+  const auto [largest, positions] = flat.contiguous().max(2);
+  return {.scores = by_mean ? flat.mean(2) : largest, .positions = positions.to(at::kInt), .largest = largest};
+}
+
+}  // namespace
+
+void UnitOptions::bind(OptionSet& options) {
+  options.group("units");
+  options.add(&faces,
+              {.name = "unit-faces",
+               .help = "faces kept of those that activate a unit most, and of those that do least",
+               .unit = "faces",
+               .minimum = 1,
+               .maximum = 1000});
+  options.add(&score,
+              {.name = "unit-score",
+               .help = "a face's activation of a filter: the largest or the mean of its positions",
+               .choices = {"max", "mean"},
+               .source = "max: Zeiler and Fergus 2014, section 4; mean: report D's objective"});
+  options.add(&batch_size,
+              {.name = "unit-batch", .help = "faces in one pass", .unit = "faces", .minimum = 1, .maximum = 4096});
+}
+
+UnitSurvey survey_units(const Network& network,
+                        const network::Normalization& normalization,
+                        const data::Dataset& dataset,
+                        std::span<const int64_t> rows,
+                        int layer,
+                        const UnitOptions& options,
+                        Listener& listener) {
+  const Graph& graph = network.graph();
+  check(graph, dataset, rows, layer);
+  const at::NoGradGuard no_grad;
+  const Layer& node = graph.layers[static_cast<size_t>(layer)];
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t units = node.output_shape.channels;
+  at::Tensor scores = at::empty({count, units}, at::kFloat);
+  at::Tensor positions = at::empty({count, units}, at::kInt);
+  at::Tensor active = at::zeros({units}, at::kLong);
+  for (int64_t begin = 0; begin < count; begin += options.batch_size) {
+    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking at units");
+    const int64_t end = std::min(count, begin + options.batch_size);
+    const at::Tensor images = normalised_batch(
+        dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    const at::Tensor output = network.forward_visit(
+        images, Mode::evaluation, [](int, const at::Tensor&) {}, layer);
+    const Activations found = measure(output, options.score == "mean");
+    scores.slice(0, begin, end).copy_(found.scores);
+    positions.slice(0, begin, end).copy_(found.positions);
+    active += (found.largest > 0).sum(0);
+    listener.progress("faces through " + node.name, end, count, "");
+  }
+
+  if (!scores.isfinite().all().item<bool>()) {
+    throw_failed(fmt::format("{} of {} gives values that are not finite", node.name, graph.name),
+                 "the weights may have diverged");
+  }
+  UnitSurvey survey{.layer = layer, .score = options.score};
+  const int64_t classes = dataset.classes();
+  survey.class_faces.assign(static_cast<size_t>(classes), 0);
+  std::vector<int64_t> labels;
+  std::vector<int64_t> labelled;
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t label = dataset.labels[static_cast<size_t>(rows[static_cast<size_t>(i)])];
+    if (label == data::kUnlabelled) continue;
+    ++survey.class_faces[static_cast<size_t>(label)];
+    labels.push_back(label);
+    labelled.push_back(i);
+  }
+  const at::Tensor precise = scores.to(at::kDouble);
+  at::Tensor sums = at::zeros({classes, units}, at::kDouble);
+  sums.index_add_(0, at::tensor(labels, at::kLong), precise.index_select(0, at::tensor(labelled, at::kLong)));
+  const at::Tensor class_faces = at::tensor(survey.class_faces, at::kDouble).unsqueeze(1);
+  survey.class_means = (sums / class_faces).t().contiguous();  // 0/0 is NaN
+  survey.mean = precise.mean(0);
+  survey.deviation = precise.std(0, /*unbiased=*/false);
+  survey.active_share = active.to(at::kDouble) / static_cast<double>(count);
+
+  survey.most.resize(static_cast<size_t>(units));
+  survey.least.resize(static_cast<size_t>(units));
+  const auto kept = static_cast<size_t>(std::min(options.faces, count));
+  const at::Tensor by_unit = scores.t().contiguous();
+  const at::Tensor position_by_unit = positions.t().contiguous();
+  const int64_t width = node.output_shape.width;
+  parallel_for(units, [&](int64_t first, int64_t last) {
+    std::vector<int64_t> order(static_cast<size_t>(count));
+    for (int64_t unit = first; unit < last; ++unit) {
+      const float* const score = by_unit.data_ptr<float>() + unit * count;
+      const int* const position = position_by_unit.data_ptr<int>() + unit * count;
+      const auto keep = [&](bool is_most) {
+        for (int64_t i = 0; i < count; ++i) order[static_cast<size_t>(i)] = i;
+        std::partial_sort(
+            order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), [&](int64_t a, int64_t b) {
+              if (score[a] != score[b]) return is_most ? score[a] > score[b] : score[a] < score[b];
+              return rows[static_cast<size_t>(a)] < rows[static_cast<size_t>(b)];
+            });
+        std::vector<UnitFace> faces;
+        for (size_t i = 0; i < kept; ++i) {
+          const int64_t at = order[i];
+          UnitFace face{.row = rows[static_cast<size_t>(at)],
+                        .activation = score[at],
+                        .y = position[at] / width,
+                        .x = position[at] % width};
+          face.window = receptive_window(graph, layer, face.y, face.x);
+          faces.push_back(face);
+        }
+        return faces;
+      };
+      survey.most[static_cast<size_t>(unit)] = keep(true);
+      survey.least[static_cast<size_t>(unit)] = keep(false);
+    }
+  });
+  return survey;
+}
+
+at::Tensor crop(const data::Dataset& dataset, const UnitFace& face) {
+  const std::span<const uint8_t> bytes = dataset.image(face.row);
+  const at::Tensor image =
+      at::from_blob(const_cast<uint8_t*>(bytes.data()), {dataset.channels, dataset.height, dataset.width}, at::kByte);
+  return image.slice(1, face.window.top, face.window.bottom)
+      .slice(2, face.window.left, face.window.right)
+      .clone(at::MemoryFormat::Contiguous);
+}
+
+}  // namespace mien::explain
