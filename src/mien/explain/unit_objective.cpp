@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "mien/core/error.h"
+#include "mien/explain/evaluation_block.h"
 
 namespace mien::explain {
 namespace {
@@ -64,9 +65,10 @@ struct UnitObjective::Impl {
   int64_t count;
   bool affine = true;
 
-  std::vector<bool> is_full;                          // nodes of which every channel is needed
-  std::vector<int> read;                              // of those, the ones that the selected part reads
-  std::map<int, std::vector<int64_t>> selected;       // nodes of which one channel an image is needed: which
+  std::vector<bool> is_full;                     // nodes of which every channel is needed
+  std::vector<int> read;                         // of those, the ones that the selected part reads
+  std::map<int, std::vector<int64_t>> selected;  // nodes of which one channel an image is needed: which
+  std::map<int, std::unique_ptr<EvaluationBlock>> blocks;
   mutable std::vector<at::Tensor> constant_gradient;  // of `read`, in order, where the selected part is affine
   mutable at::Tensor constant_value;                  // [N], with zeros for everything read
 
@@ -99,6 +101,7 @@ struct UnitObjective::Impl {
         }
       }
     }
+    find_blocks();
     if (is_full[static_cast<size_t>(layer)]) throw std::logic_error("the layer itself needs no more than its units");
   }
 
@@ -278,6 +281,29 @@ struct UnitObjective::Impl {
     constant_gradient = std::move(gradients);
   }
 
+  /// Blocks of layers that are computed in one pass, by their first node.
+  void find_blocks() {
+    const Graph& graph = network.graph();
+    std::vector<int> readers(graph.layers.size(), 0);
+    for (size_t i = 0; i < graph.layers.size(); ++i) {
+      if (!is_full[i]) continue;
+      for (const int input : graph.layers[i].inputs) ++readers[static_cast<size_t>(input)];
+    }
+    std::vector<bool> goes_on(graph.layers.size());
+    for (size_t i = 0; i < graph.layers.size(); ++i) {
+      const bool is_read = std::find(read.begin(), read.end(), static_cast<int>(i)) != read.end();
+      goes_on[i] = is_full[i] && readers[i] == 1 && !is_read;
+    }
+    for (int index = 1; index < static_cast<int>(graph.layers.size()); ++index) {
+      if (!is_full[static_cast<size_t>(index)]) continue;
+      if (auto block = EvaluationBlock::find(network, index, goes_on)) {
+        const int last = block->last();
+        blocks[index] = std::move(block);
+        index = last;
+      }
+    }
+  }
+
   /// Outputs of `read` for a batch of images.
   std::vector<at::Tensor> run_full(const at::Tensor& images) const {
     std::vector<at::Tensor> outputs(network.graph().layers.size());
@@ -287,7 +313,12 @@ struct UnitObjective::Impl {
       if (!is_full[static_cast<size_t>(index)]) continue;
       std::vector<at::Tensor> inputs;
       for (const int input : node(index).inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
-      outputs[static_cast<size_t>(index)] = network.run_layer(index, inputs, Mode::evaluation);
+      if (const auto block = blocks.find(index); block != blocks.end()) {
+        index = block->second->last();
+        outputs[static_cast<size_t>(index)] = block->second->run(inputs.front());
+      } else {
+        outputs[static_cast<size_t>(index)] = network.run_layer(index, inputs, Mode::evaluation);
+      }
     }
     std::vector<at::Tensor> chosen;
     for (const int index : read) chosen.push_back(outputs[static_cast<size_t>(index)]);
@@ -309,7 +340,7 @@ UnitObjective::Value UnitObjective::evaluate(const at::Tensor& images, bool with
                             fmt::join(images.sizes(), ",")));
   }
   const at::AutoGradMode mode(with_gradient);
-  const at::Tensor input = images.detach().contiguous(at::MemoryFormat::ChannelsLast).set_requires_grad(with_gradient);
+  const at::Tensor input = images.detach().to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast).set_requires_grad(with_gradient);
   const std::vector<at::Tensor> outputs = impl_->run_full(input);
   Value result;
   if (!impl_->affine) {
