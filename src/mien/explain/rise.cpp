@@ -72,7 +72,8 @@ Maps explain_rise(const Question& question, const MethodOptions& options) {
   const int64_t width = rows.size(2);
   const int64_t channels = rows.size(3);
   if (how.rise_cells > std::min(height, width))
-    throw_usage(fmt::format("rise-cells {} is more than the image of {}x{} has pixels", how.rise_cells, height, width));
+    throw_usage(fmt::format(
+        "rise-cells {} is more than the image of {}x{} has pixels along a side", how.rise_cells, height, width));
   // A mask has no regions of its own: "mean" is the whole image's.
   const Hidden wish = hidden_kind(how.hide, Hidden::black);
   const Hidden hidden = wish == Hidden::segment_mean ? Hidden::image_mean : wish;
