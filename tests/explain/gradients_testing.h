@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdlib>
-#include <map>
-#include <set>
+#include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,6 +12,19 @@
 #include "mien/explain/methods.h"
 
 namespace mien::explain {
+
+/// A reference network with the fixtures' three faces, or all eight where MIEN_REFERENCE names the folder of reference
+/// numbers.
+struct AllFaces : Reference {
+  explicit AllFaces(const std::string& name) : Reference(name) {
+    const char* folder = std::getenv("MIEN_REFERENCE");
+    const auto path = std::filesystem::path(folder == nullptr ? "" : folder) / name / "explanations.safetensors";
+    if (folder == nullptr || !std::filesystem::exists(path)) return;
+    file = SafetensorsFile::open(path);
+    question.images = (*this)["input"];
+    question.targets = (*this)["target"];
+  }
+};
 
 /// The row of the gradient family called `name`.
 inline const MethodSpec& gradient_method(const std::string& name) {

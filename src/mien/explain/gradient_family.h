@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "mien/explain/attribution.h"
 
@@ -12,6 +14,10 @@ namespace mien::explain {
 /// @source Sturmfels, Lundberg, Lee 2020, "Visualizing the impact of feature attribution baselines" (blur, sigma 20 on
 /// 299 pixels)
 at::Tensor baseline_images(const at::Tensor& images, const std::string& kind);
+
+/// For each image "convergence_error": the sum of its map [N,C,H,W] less the difference of scores, [N], that it shares
+/// out.
+std::vector<std::map<std::string, double>> convergence_errors(const at::Tensor& channels, const at::Tensor& difference);
 
 // sampled_gradients.cpp: gradients at many points around or before an image
 Maps smoothgrad(const Question& question, const MethodOptions& options);

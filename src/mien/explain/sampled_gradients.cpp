@@ -130,7 +130,12 @@ Quadrature gauss_legendre(int64_t count) {
   return rule;
 }
 
-/// How far each map's sum is from `difference` [N], the score's difference it should explain.
+at::Tensor scores(const Question& question, const at::Tensor& images, int64_t batch_size) {
+  return score_of(logits_of(question.network, images, batch_size), question.targets, question.score);
+}
+
+}  // namespace
+
 std::vector<std::map<std::string, double>> convergence_errors(const at::Tensor& channels,
                                                               const at::Tensor& difference) {
   const at::Tensor errors = channels.to(at::kDouble).flatten(1).sum(1) - difference.to(at::kDouble);
@@ -138,12 +143,6 @@ std::vector<std::map<std::string, double>> convergence_errors(const at::Tensor& 
   for (int64_t i = 0; i < errors.size(0); ++i) facts.push_back({{"convergence_error", errors[i].item<double>()}});
   return facts;
 }
-
-at::Tensor scores(const Question& question, const at::Tensor& images, int64_t batch_size) {
-  return score_of(logits_of(question.network, images, batch_size), question.targets, question.score);
-}
-
-}  // namespace
 
 at::Tensor baseline_images(const at::Tensor& images, const std::string& kind) {
   if (kind == "zero") return at::zeros_like(images);
