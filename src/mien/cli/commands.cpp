@@ -13,6 +13,7 @@
 #include "mien/app/weights_tasks.h"
 #include "mien/cli/command.h"
 #include "mien/cli/data_commands.h"
+#include "mien/cli/explain_commands.h"
 #include "mien/cli/help.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
@@ -345,6 +346,7 @@ const std::vector<CommandSpec>& command_table() {
         {"networks show", "Networks", "a network's file, ready to copy and change", make<NetworksShowCommand>()},
         {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds", make<NetworksSummaryCommand>()},
         {"networks twin", "Networks", "a dense network with as many parameters, as a network file", make<NetworksTwinCommand>()}};
+    for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     commands.push_back({"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
     commands.push_back({"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});

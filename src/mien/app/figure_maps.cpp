@@ -1,0 +1,417 @@
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/app/figure_output.h"
+#include "mien/core/error.h"
+#include "mien/core/random.h"
+#include "mien/core/text.h"
+#include "mien/evaluation/confusion.h"
+#include "mien/explain/layers.h"
+
+namespace mien::app {
+namespace {
+
+using explain::Maps;
+using explain::MethodSpec;
+using report::Enlarging;
+using report::MapState;
+
+constexpr int64_t kFactor = 6;              // of a 48-pixel face on a tile of 144 units
+constexpr int64_t kBackgroundFaces = 1000;  // that expected-gradients draws from
+
+/// One face's map by one method, and what is said of it.
+struct FaceMap {
+  const MethodSpec* spec = nullptr;
+  Face face;
+  int64_t target = 0;
+  std::vector<float> values;
+  report::MapRange range;
+  std::string layer;  // "max_pool4 (128*3*3)", or empty
+  std::map<std::string, double> facts;
+  std::map<std::string, double> measures;  // of faithfulness; only those that are defined
+};
+
+explain::Score parse_score(const std::string& text) {
+  for (const explain::Score score :
+       {explain::Score::logit, explain::Score::probability, explain::Score::sum_of_logits}) {
+    if (text == to_text(score)) return score;
+  }
+  throw_usage(fmt::format("unknown score {}", quote_sample(text)), "one of: logit, probability, sum");
+}
+
+int64_t target_of(const Figure& figure, const Subject& subject, const Face& face) {
+  if (figure.target == "predicted") return face.predicted;
+  if (figure.target == "label") {
+    if (face.label == data::kUnlabelled)
+      throw_usage(fmt::format("target is label, but row {} has none", face.row), "--target predicted needs no label");
+    return face.label;
+  }
+  const auto& names = subject.dataset().class_names;
+  const auto found = std::find(names.begin(), names.end(), figure.target);
+  if (found == names.end()) {
+    std::vector<std::string> known = names;
+    known.insert(known.end(), {"predicted", "label"});
+    throw_usage(fmt::format("target is {}, expected predicted, label or a class", quote_sample(figure.target)),
+                suggestion(figure.target, known));
+  }
+  return found - names.begin();
+}
+
+/// Faces that stand for the data: random training rows, or of all rows.
+at::Tensor background(const Subject& subject, int64_t seed) {
+  std::vector<int64_t> rows = subject.parts().training.empty() ? subject.parts().all : subject.parts().training;
+  RandomStream(static_cast<uint64_t>(seed), "explain/background").shuffle(rows);
+  rows.resize(std::min<size_t>(rows.size(), kBackgroundFaces));
+  return subject.images(rows);
+}
+
+/// [N,H,W]: where drawn faces carry their expression; undefined for other data.
+at::Tensor evidence_of(const Subject& subject, const std::vector<int64_t>& rows) {
+  const data::Dataset& dataset = subject.dataset();
+  if (dataset.evidence.empty()) return {};
+  at::Tensor evidence = at::empty({static_cast<int64_t>(rows.size()), dataset.height, dataset.width}, at::kByte);
+  const int64_t plane = dataset.height * dataset.width;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(dataset.evidence.begin() + rows[i] * plane,
+                plane,
+                evidence.data_ptr<uint8_t>() + static_cast<int64_t>(i) * plane);
+  }
+  return evidence;
+}
+
+std::vector<FaceMap> compute(
+    const Figure& figure, Subject& subject, const MethodSpec& spec, const std::vector<Face>& faces, bool measure) {
+  std::vector<int64_t> rows;
+  std::vector<int64_t> targets;
+  for (const Face& face : faces) {
+    rows.push_back(face.row);
+    targets.push_back(target_of(figure, subject, face));
+  }
+  explain::MethodOptions options = figure.method;
+  if (spec.name == "expected-gradients") options.gradient.background = background(subject, options.seed);
+  const explain::Question question{.network = subject.network(),
+                                   .images = subject.images(rows),
+                                   .targets = at::tensor(targets),
+                                   .score = parse_score(figure.score)};
+  const Maps maps = explain::explain(spec, question, options);
+  explain::Faithfulness measured;
+  if (measure)
+    measured = explain::measure(spec, question, maps.values, evidence_of(subject, rows), options, figure.faithfulness);
+  const std::string layer = maps.layer < 0 ? "" : explain::layer_text(subject.graph(), maps.layer);
+  if (!layer.empty()) subject.listener().line(fmt::format("{} looks at {}", spec.name, layer));
+  std::vector<FaceMap> result;
+  for (size_t i = 0; i < faces.size(); ++i) {
+    FaceMap map{.spec = &spec,
+                .face = faces[i],
+                .target = targets[i],
+                .values = floats(maps.values[static_cast<int64_t>(i)]),
+                .range = {},
+                .layer = layer,
+                .facts = {},
+                .measures = {}};
+    map.range = report::measure_map(map.values, figure.clip);
+    if (!maps.facts.empty()) map.facts = maps.facts[i];
+    for (const auto& [name, values] : measured.values) {
+      if (i < values.size() && std::isfinite(values[i])) map.measures[name] = values[i];
+    }
+    if (map.range.state != MapState::usable) {
+      subject.listener().warning(fmt::format("{} of row {} for {} shows nothing: {}",
+                                             spec.name,
+                                             map.face.row,
+                                             subject.class_name(map.target),
+                                             map.range.problem()));
+    }
+    result.push_back(std::move(map));
+  }
+  return result;
+}
+
+std::string target_text(const Figure& figure, const Subject& subject, int64_t target) {
+  if (figure.score == "sum") return "the sum of all scores";
+  return fmt::format("{} of {}", figure.score, subject.class_name(target));
+}
+
+/// "convergence error 0.012, r2 0.71"
+std::string facts_text(const FaceMap& map) {
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : map.facts) {
+    std::string words = name;
+    std::replace(words.begin(), words.end(), '_', ' ');
+    parts.push_back(fmt::format("{} {}", words, short_number(value)));
+  }
+  return join(parts, ", ");
+}
+
+/// How far the map can be trusted, in a line.
+std::string measures_text(const FaceMap& map) {
+  std::vector<std::string> parts;
+  const auto add = [&](const char* measure, const char* words) {
+    const auto found = map.measures.find(measure);
+    if (found != map.measures.end()) parts.push_back(fmt::format("{} {}", words, short_number(found->second)));
+  };
+  add("deletion-auc", "probability while the most relevant pixels are hidden (lower is better)");
+  add("insertion-auc", "while they are shown (higher is better)");
+  add("mass-accuracy", "share of relevance on the evidence");
+  return parts.empty() ? "" : "Mean " + join(parts, ", ") + ".";
+}
+
+/// "84 % of 7,215 happy faces are recognised; 6 % are taken for neutral."
+std::string recall_text(Subject& subject, const std::string& part, int64_t label) {
+  const auto counts = evaluation::confusion_counts(subject.predictions(part));
+  const auto& row = counts[static_cast<size_t>(label)];
+  int64_t total = 0;
+  for (const int64_t count : row) total += count;
+  if (total == 0) return "";
+  const auto share = [&](int64_t count) { return 100 * static_cast<double>(count) / static_cast<double>(total); };
+  size_t other = label == 0 ? 1 : 0;
+  for (size_t c = 0; c < row.size(); ++c) {
+    if (static_cast<int64_t>(c) != label && row[c] > row[other]) other = c;
+  }
+  std::string text = fmt::format("{:.0f} % of {} {} faces are recognised",
+                                 share(row[static_cast<size_t>(label)]),
+                                 with_commas(total),
+                                 subject.class_name(label));
+  if (row[other] > 0)
+    text += fmt::format(", {:.0f} % taken for {}", share(row[other]), subject.class_name(static_cast<int64_t>(other)));
+  return text + ".";
+}
+
+bool has_regions(const FaceMap& map) { return map.facts.contains("segments"); }
+
+report::Panel panel_of(const std::string& name, const Figure& figure, const Subject& subject, const FaceMap& map) {
+  const data::Dataset& dataset = subject.dataset();
+  if (name == "image") return face_panel(subject, map.face, kFactor);
+  const bool is_map = name == "map";
+  const Enlarging enlarging = has_regions(map) || is_map ? Enlarging::squares : Enlarging::smooth;
+  report::Panel panel;
+  if (is_map) {
+    panel.image = report::map_raster(
+        map.values, dataset.height, dataset.width, map.range, map.spec->is_signed, kFactor, enlarging);
+    panel.caption =
+        fmt::format("{}\n{}",
+                    map.spec->name,
+                    map.range.state == MapState::usable
+                        ? fmt::format("{} to {}", short_number(map.range.minimum), short_number(map.range.maximum))
+                        : map.range.problem());
+  } else {
+    panel.image = report::overlay_raster(gray_levels(subject, map.face.row),
+                                         map.values,
+                                         dataset.height,
+                                         dataset.width,
+                                         map.range,
+                                         map.spec->is_signed,
+                                         kFactor,
+                                         enlarging);
+    if (has_regions(map))
+      report::draw_borders(panel.image, map.values, dataset.height, dataset.width, kFactor, {235, 235, 235});
+    panel.caption =
+        map.range.state == MapState::usable
+            ? fmt::format("explains {}", figure.score == "sum" ? "all scores" : subject.class_name(map.target))
+            : fmt::format("map is {}", map.range.problem());
+  }
+  return panel;
+}
+
+/// Bar and words for the colours of `maps`.
+void explain_colors(report::Sheet& sheet, const std::vector<FaceMap>& maps) {
+  const bool is_signed = maps.front().spec->is_signed;
+  const bool all_alike =
+      std::all_of(maps.begin(), maps.end(), [&](const FaceMap& map) { return map.spec->is_signed == is_signed; });
+  if (!all_alike) {
+    sheet.notes.emplace_back(
+        "Maps with a sign: yellow speaks for the class, blue against it, grey is nothing. Maps without one: from black "
+        "(nothing) to light yellow (most).");
+    return;
+  }
+  const report::MapRange& range = maps.front().range;
+  report::ColorBar bar{.is_signed = is_signed,
+                       .low = is_signed ? "-max" : "0",
+                       .middle = is_signed ? "0" : "",
+                       .high = "max",
+                       .caption = "each map by itself"};
+  if (maps.size() == 1) {
+    if (range.state != MapState::usable) return;
+    const bool is_clipped = range.shown < std::max(std::abs(range.minimum), std::abs(range.maximum));
+    const std::string top = short_number(range.shown);
+    bar.high = is_clipped ? top + " and more" : top;
+    bar.low = is_signed ? (is_clipped ? fmt::format("-{} and less", top) : "-" + top) : "0";
+    bar.caption = is_signed ? "for the class above 0, against it below" : "";
+  }
+  sheet.bar = bar;
+}
+
+std::vector<std::pair<std::string, std::string>> map_facts(const Figure& figure,
+                                                           const Subject& subject,
+                                                           const FaceMap& map) {
+  nlohmann::ordered_json facts = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : map.facts)
+    facts[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  nlohmann::ordered_json measures = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : map.measures) measures[name] = value;
+  const double probability = map.face.probabilities[static_cast<size_t>(map.target)];
+  return {{"method", json_text(map.spec->name)},
+          {"family", json_text(std::string(to_text(map.spec->family)))},
+          {"source", json_text(map.spec->source)},
+          {"layer", map.layer.empty() ? "null" : json_text(map.layer)},
+          {"row", std::to_string(map.face.row)},
+          {"label", map.face.label == data::kUnlabelled ? "null" : json_text(subject.class_name(map.face.label))},
+          {"predicted", json_text(subject.class_name(map.face.predicted))},
+          {"target", json_text(subject.class_name(map.target))},
+          {"score", json_text(figure.score)},
+          {"probability", json_number(probability)},
+          {"seed", std::to_string(figure.method.seed)},
+          {"minimum", json_number(map.range.minimum)},
+          {"maximum", json_number(map.range.maximum)},
+          {"shown", json_number(map.range.shown)},
+          {"problem", map.range.state == MapState::usable ? "null" : json_text(map.range.problem())},
+          {"facts", facts.dump()},
+          {"faithfulness", map.measures.empty() ? "null" : measures.dump()}};
+}
+
+/// One picture of the given maps, one or two or three to a line.
+void draw(const Figure& figure,
+          Subject& subject,
+          FigureOutput& output,
+          const std::filesystem::path& path,
+          const std::vector<FaceMap>& maps) {
+  report::Sheet sheet;
+  const FaceMap& first = maps.front();
+  std::vector<std::string> names;
+  for (const FaceMap& map : maps) {
+    if (std::find(names.begin(), names.end(), map.spec->name) == names.end()) names.push_back(map.spec->name);
+  }
+  const std::string methods = names.size() > 3 ? fmt::format("{} methods", names.size()) : join(names, ", ");
+  const bool is_one_face = std::all_of(maps.begin(), maps.end(), [&](const FaceMap& map) {
+    return map.face.row == first.face.row && map.target == first.target;
+  });
+  std::string caption = methods;
+  if (is_one_face) {
+    caption = fmt::format("{}: {}, row {}", methods, target_text(figure, subject, first.target), first.face.row);
+    sheet.subtitle.push_back(fmt::format(
+        "{}, {}", subject.graph().name, std::filesystem::path(subject.dataset().source).filename().string()));
+    if (figure.score != "sum") {
+      sheet.subtitle.back() += fmt::format("; probability of {}: {:.3f}",
+                                           subject.class_name(first.target),
+                                           first.face.probabilities[static_cast<size_t>(first.target)]);
+    }
+  } else {
+    caption = fmt::format("{} of {} faces", methods, maps.size() / names.size());
+    sheet.subtitle.push_back(fmt::format("{}, {}; explained: {}",
+                                         subject.graph().name,
+                                         std::filesystem::path(subject.dataset().source).filename().string(),
+                                         figure.score == "sum"
+                                             ? "the sum of all scores"
+                                             : fmt::format("the {} of the class {}",
+                                                           figure.score,
+                                                           figure.target == "predicted" ? "that the network predicts"
+                                                           : figure.target == "label"   ? "of the label"
+                                                                                        : figure.target)));
+  }
+  if (names.size() == 1 && !first.layer.empty()) sheet.subtitle.push_back("read at " + first.layer);
+  sheet.title = figure.title.empty() ? caption : figure.title;
+  const auto panels = static_cast<int64_t>(figure.panels.size());
+  const auto count = static_cast<int64_t>(maps.size());
+  const int64_t side_by_side = count > 12 ? 3 : count > 4 ? 2 : 1;
+  report::PanelGrid grid{.columns = panels * side_by_side};
+  for (const FaceMap& map : maps) {
+    for (const std::string& name : figure.panels) grid.panels.push_back(panel_of(name, figure, subject, map));
+  }
+  sheet.grids.push_back(std::move(grid));
+  explain_colors(sheet, maps);
+  if (maps.size() == 1 && !first.facts.empty()) sheet.notes.push_back(facts_text(first));
+  if (maps.size() == 1) {
+    if (std::string text = measures_text(first); !text.empty()) sheet.notes.push_back(std::move(text));
+  }
+  if (figure.recall && is_one_face && first.face.label != data::kUnlabelled) {
+    if (std::string text = recall_text(subject, FaceChoice::parse(figure.faces).part, first.face.label); !text.empty())
+      sheet.notes.push_back(std::move(text));
+  }
+  output.picture(path, sheet, caption);
+}
+
+}  // namespace
+
+void draw_maps(const Figure& figure, Subject& subject, FigureOutput& output) {
+  const FaceChoice choice = FaceChoice::parse(figure.faces);
+  const std::vector<Face> faces = subject.choose(choice, static_cast<uint64_t>(figure.method.seed));
+  if (faces.empty()) throw_bad_data(fmt::format("no face of {} is {}", subject.dataset().source, figure.faces));
+  const bool per_face = output.has("row") || output.has("label") || output.has("class");
+  std::map<std::filesystem::path, std::vector<FaceMap>> pictures;
+  std::vector<std::filesystem::path> order;
+  const std::vector<std::string> methods = figure_methods(figure, subject.graph());
+  for (const std::string& name : methods) {
+    subject.listener().progress(
+        "explaining", static_cast<int64_t>(&name - methods.data()), static_cast<int64_t>(methods.size()), name);
+    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while explaining");
+    for (FaceMap& map : compute(figure, subject, explain::method(name), faces, figure.measure && output.has_raw())) {
+      std::map<std::string, std::string> tokens{{"method", name}};
+      if (per_face) {
+        const int64_t shown_class = map.face.label == data::kUnlabelled ? map.target : map.face.label;
+        tokens["row"] = std::to_string(map.face.row);
+        tokens["label"] = std::to_string(shown_class);
+        tokens["class"] = subject.class_name(shown_class);
+      }
+      const auto path = output.path(tokens);
+      const auto found = pictures.find(path);
+      if (found == pictures.end()) order.push_back(path);
+      const bool is_alone = per_face && (output.has("method") || methods.size() == 1) && output.has("row");
+      const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, map.face.row);
+      output.numbers(path, at::tensor(map.values).view({subject.dataset().height, subject.dataset().width}), suffix);
+      output.sidecar(path, map_facts(figure, subject, map), suffix);
+      pictures[path].push_back(std::move(map));
+    }
+  }
+  for (const auto& path : order) draw(figure, subject, output, path, pictures[path]);
+}
+
+void draw_contact_sheets(const Figure& figure, Subject& subject, FigureOutput& output) {
+  const auto seed = static_cast<uint64_t>(figure.method.seed);
+  // Right and wrong faces, all classes at once: one batch for each method.
+  std::vector<Face> faces;
+  for (const auto kind : {FaceChoice::Kind::correct, FaceChoice::Kind::wrong}) {
+    FaceChoice choice{.kind = kind, .part = figure.part, .numbers = {}, .count = figure.sheet_faces};
+    for (Face& face : subject.choose(choice, seed)) {
+      if (face.is_right() == (kind == FaceChoice::Kind::correct)) faces.push_back(std::move(face));
+    }
+  }
+  for (const std::string& name : figure_methods(figure, subject.graph())) {
+    const std::vector<FaceMap> maps = compute(figure, subject, explain::method(name), faces, false);
+    for (int64_t c = 0; c < subject.dataset().classes(); ++c) {
+      report::Sheet sheet;
+      std::vector<FaceMap> shown;
+      for (const bool is_right : {true, false}) {
+        report::PanelGrid grid{.heading = fmt::format("{} faces that are {}",
+                                                      subject.class_name(c),
+                                                      is_right ? "recognised" : "taken for another class")};
+        std::vector<report::Panel> overlays;
+        for (const FaceMap& map : maps) {
+          if (map.face.label != c || map.face.is_right() != is_right) continue;
+          grid.panels.push_back(panel_of("image", figure, subject, map));
+          overlays.push_back(panel_of("overlay", figure, subject, map));
+          shown.push_back(map);
+        }
+        if (overlays.empty()) continue;
+        grid.columns = static_cast<int64_t>(overlays.size());
+        grid.tile = 120;
+        grid.panels.insert(grid.panels.end(), overlays.begin(), overlays.end());
+        sheet.grids.push_back(std::move(grid));
+      }
+      if (shown.empty()) continue;
+      const std::string caption = fmt::format("{}: {} faces, recognised and not", name, subject.class_name(c));
+      sheet.title = figure.title.empty() ? caption : figure.title;
+      sheet.subtitle = {fmt::format(
+          "{}, {}", subject.graph().name, std::filesystem::path(subject.dataset().source).filename().string())};
+      if (!shown.front().layer.empty()) sheet.subtitle.push_back("read at " + shown.front().layer);
+      explain_colors(sheet, shown);
+      output.picture(output.path({{"method", name}, {"class", subject.class_name(c)}, {"label", std::to_string(c)}}),
+                     sheet,
+                     caption);
+    }
+  }
+}
+
+}  // namespace mien::app

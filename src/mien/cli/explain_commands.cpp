@@ -1,0 +1,143 @@
+#include "mien/cli/explain_commands.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/app/explain_task.h"
+#include "mien/network/graph.h"
+
+namespace mien::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string pictures_json(const app::LookOptions& look, const std::vector<app::DrawnPicture>& pictures) {
+  ordered_json json{{"folder", look.folder().string()}, {"pictures", ordered_json::array()}};
+  for (const app::DrawnPicture& picture : pictures)
+    json["pictures"].push_back({{"file", picture.path.string()}, {"caption", picture.caption}});
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+Positional weights_word(app::LookOptions& look) { return {"weights", "weights file or run folder", &look.weights}; }
+Positional data_word(app::LookOptions& look) { return {"data", "csv or folder of faces, or drawn:COUNT", &look.data}; }
+
+class ExplainCommand final : public Command {
+ public:
+  ExplainCommand() { figure_.file = "{method}/row{row}.png"; }
+  void bind(OptionSet& options) override {
+    look_.bind(options, true);
+    options.add(
+        &sheet_,
+        {.name = "sheet",
+         .help =
+             "also a contact sheet for each class of that many recognised faces and as many that are not; 0 for none",
+         .minimum = 0,
+         .maximum = 100});
+    figure_.bind(options);
+  }
+  std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
+  int run(const Call& call) override {
+    const auto pictures = app::look_task(look_, app::explain_figures(figure_, look_, sheet_), call.terminal);
+    if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
+    return 0;
+  }
+
+ private:
+  app::LookOptions look_;
+  app::Figure figure_;
+  int64_t sheet_ = 0;
+};
+
+class MethodsCommand final : public Command {
+ public:
+  void bind(OptionSet& options) override {
+    options.group("methods");
+    options.add(&network_,
+                {.name = "network",
+                 .help = "say which methods are defined for this network (a built-in one or a network file)"});
+  }
+  int run(const Call& call) override {
+    if (network_.empty()) {
+      call.terminal.result(app::method_table_text(nullptr), app::method_table_json(nullptr));
+    } else {
+      const network::Graph graph = network::load_graph(network_);
+      call.terminal.result(app::method_table_text(&graph), app::method_table_json(&graph));
+    }
+    return 0;
+  }
+
+ private:
+  std::string network_;
+};
+
+/// One figure of a kind, drawn from weights and, where it needs them, faces.
+class InsideCommand final : public Command {
+ public:
+  InsideCommand(app::FigureKind kind, const char* file, const char* faces) {
+    figure_.kind = kind;
+    figure_.file = file;
+    figure_.faces = faces;
+  }
+  void bind(OptionSet& options) override {
+    look_.bind(options, needs_data());
+    if (figure_.kind == app::FigureKind::ascent) {
+      options.add(
+          &look_.data,
+          {.name = "data", .help = "csv or folder of faces, or drawn:COUNT, for --ascent-start faces and mean-face"});
+    }
+    figure_.bind(options);
+  }
+  std::vector<Positional> positionals() override {
+    std::vector<Positional> words{weights_word(look_)};
+    if (needs_data()) words.push_back(data_word(look_));
+    return words;
+  }
+  int run(const Call& call) override {
+    if (figure_.kind == app::FigureKind::ascent || figure_.kind == app::FigureKind::faces)
+      explain::apply_ascent_preset(call.options);
+    if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
+    const auto pictures = app::look_task(look_, {figure_}, call.terminal);
+    if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
+    return 0;
+  }
+
+ private:
+  bool needs_data() const { return figure_.kind == app::FigureKind::outputs || figure_.kind == app::FigureKind::faces; }
+
+  app::LookOptions look_;
+  app::Figure figure_;
+};
+
+CommandSpec inside(const char* name, const char* summary, app::FigureKind kind, const char* file, const char* faces) {
+  return {name, "Explaining", summary, [=] { return std::make_unique<InsideCommand>(kind, file, faces); }};
+}
+
+}  // namespace
+
+std::vector<CommandSpec> explain_commands() {
+  using app::FigureKind;
+  return {
+      {"explain",
+       "Explaining",
+       "what a network looks at: maps by any of the explanation methods",
+       [] { return std::make_unique<ExplainCommand>(); }},
+      {"methods",
+       "Explaining",
+       "the explanation methods: family, cost, needs, source",
+       [] { return std::make_unique<MethodsCommand>(); }},
+      inside("inside weights",
+             "kernels of convolutions as pictures",
+             FigureKind::weights,
+             "weights_{layer}.png",
+             "rows:0"),
+      inside("inside outputs",
+             "what layers make of a face",
+             FigureKind::outputs,
+             "outputs_{layer}_row{row}.png",
+             "rows:0"),
+      inside(
+          "inside ascent", "the inputs that drive filters most", FigureKind::ascent, "ascent_{layer}.png", "random:1"),
+      inside("inside faces", "the faces that drive filters most", FigureKind::faces, "faces_{layer}.png", "rows:0")};
+}
+
+}  // namespace mien::cli
