@@ -1,8 +1,7 @@
 #include "cli/cli_fixture.h"
 
-#include <csignal>
-
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -35,7 +34,7 @@ layers = [
 }  // namespace
 
 Child::Child(const std::vector<std::string>& words, const fs::path& folder, const StartOptions& options) : folder_(folder) {
-  std::vector<std::string> all{MIEN_PROGRAM};
+  std::vector<std::string> all{options.program};
   all.insert(all.end(), words.begin(), words.end());
   std::vector<char*> pointers;
   for (std::string& word : all) pointers.push_back(word.data());
@@ -56,7 +55,7 @@ Child::Child(const std::vector<std::string>& words, const fs::path& folder, cons
     const rlimit limit{*options.largest_file_bytes, *options.largest_file_bytes};
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
-  ::execve(MIEN_PROGRAM, pointers.data(), const_cast<char* const*>(environment.data()));
+  ::execve(options.program, pointers.data(), const_cast<char* const*>(environment.data()));
   ::_exit(127);
 }
 
@@ -120,7 +119,8 @@ const std::string& CliTest::faces_csv() const {
 
 testing::AssertionResult refused(const Outcome& outcome, int status, const std::vector<std::string>& parts) {
   const auto fail = [&](const std::string& why) {
-    return testing::AssertionFailure() << why << "\nstatus " << outcome.status << "\nstdout: " << outcome.out.substr(0, 500) << "\nstderr: " << outcome.err.substr(0, 1000);
+    return testing::AssertionFailure() << why << "\nstatus " << outcome.status << "\nstdout: " << outcome.out.substr(0, 500)
+                                       << "\nstderr: " << outcome.err.substr(0, 1000);
   };
   if (outcome.status != status) return fail("expected status " + std::to_string(status));
   if (!outcome.out.empty()) return fail("standard output is not empty");

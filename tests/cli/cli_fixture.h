@@ -18,8 +18,9 @@ struct Outcome {
 };
 
 struct StartOptions {
-  bool with_pictures = false;                      ///< finds gnuplot; without it a run is five times as fast
+  bool with_pictures = false;                       ///< finds gnuplot; without it a run is five times as fast
   std::optional<uint64_t> largest_file_bytes = {};  ///< a disk that is full after that much
+  const char* program = MIEN_PROGRAM;
 };
 
 /// The built program, running in a folder.

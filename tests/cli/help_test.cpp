@@ -1,6 +1,11 @@
 #include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "cli/cli_fixture.h"
+#include <sys/stat.h>
 
 namespace mien {
 namespace {
@@ -33,7 +38,8 @@ TEST_F(Help, OfEveryCommandExitsWithZeroAndNamesTheCommand) {
   EXPECT_GE(names.size(), 20U);
   for (const std::string& name : names) {
     const size_t space = name.find(' ');
-    const std::vector<std::string> words = space == std::string::npos ? std::vector<std::string>{name} : std::vector<std::string>{name.substr(0, space), name.substr(space + 1)};
+    const std::vector<std::string> words =
+        space == std::string::npos ? std::vector<std::string>{name} : std::vector<std::string>{name.substr(0, space), name.substr(space + 1)};
     const Outcome outcome = mien(words + std::vector<std::string>{"--help"});
     EXPECT_EQ(outcome.status, 0) << name << outcome.err;
     EXPECT_NE(outcome.out.find("usage: mien " + name), std::string::npos) << outcome.out;
@@ -53,7 +59,8 @@ TEST_F(Help, ListsRangesUnitsAndDefaultsWithinTheLineWidth) {
 TEST_F(Help, OfAFamilyListsItsCommands) {
   const Outcome outcome = mien({"data", "--help"});
   EXPECT_EQ(outcome.status, 0);
-  for (const char* name : {"data info", "data check", "data convert", "data draw", "data preview"}) EXPECT_NE(outcome.out.find(name), std::string::npos) << name;
+  for (const char* name : {"data info", "data check", "data convert", "data draw", "data preview"})
+    EXPECT_NE(outcome.out.find(name), std::string::npos) << name;
 }
 
 TEST_F(Help, VersionIsOneLine) {
@@ -70,6 +77,55 @@ TEST_F(Help, TheReferenceInDocsIsUpToDate) {
   EXPECT_EQ(outcome.out, read("cli.md")) << "build/bin/mien reference > docs/cli.md";
 }
 
+/// What must be answered before libtorch is loaded.
+const std::vector<std::vector<std::string>> kQuickQuestions{{"--help"},           {"train", "--help"}, {"bench", "--help"},       {"--version"},
+                                                            {"networks", "list"}, {"run", "list"},     {"train", "--epoch", "3"}, {"trian"}};
+
+TEST_F(Help, AndMistakesAreAnsweredAtOnce) {
+  for (const auto& words : kQuickQuestions) {
+    double best = 1e9;
+    for (int run = 0; run < 5; ++run) {
+      const auto start = std::chrono::steady_clock::now();
+      mien(words);
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    EXPECT_LT(best, 0.25) << words.front();  // libtorch alone takes 0.7 s
+  }
+}
+
+TEST_F(Help, TheProgramThatAnswersNeedsNeitherLibtorchNorOpenCv) {
+  std::ifstream file(MIEN_PROGRAM, std::ios::binary);
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  ASSERT_NE(bytes.str().find("libfmt.so"), std::string::npos) << "the names of needed libraries stand in the program";
+  for (const char* library : {"libtorch.so", "libtorch_cpu.so", "libc10.so", "libopencv_core.so", "libopenblas.so"})
+    EXPECT_EQ(bytes.str().find(library), std::string::npos) << library;
+}
+
+TEST_F(Help, DataFromACsvNeedsNoLibtorchAndSaysTheSameAsTheCompleteProgram) {
+  write("faces.csv", faces_csv());
+  const Outcome front = mien({"data", "info", "faces.csv"});
+  const Outcome complete = Child({"data", "info", "faces.csv"}, path("."), {.program = MIEN_COMPLETE_PROGRAM}).wait();
+  EXPECT_EQ(front.status, 0) << front.err;
+  EXPECT_EQ(front.out, complete.out);
+}
+
+TEST_F(Help, AProgramWithoutItsOtherHalfSaysWhatIsMissing) {
+  std::filesystem::copy_file(MIEN_PROGRAM, path("mien"));
+  const std::string alone = path("mien").string();
+  EXPECT_EQ(Child({"--help"}, path("."), {.program = alone.c_str()}).wait().status, 0);
+  EXPECT_TRUE(refused(Child({"doctor"}, path("."), {.program = alone.c_str()}).wait(), 1, {"mien-compute", "beside mien"}));
+}
+
+TEST_F(Help, AConfigFromAPipeReachesTheProgramThatTrains) {
+  const std::string pipe = path("pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::jthread writer([&] { std::ofstream(pipe) << "epochs = 3\n"; });
+  const Outcome outcome = mien({"train", "--config", "pipe", "--print-config"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("epochs = 3  # config file: pipe:1"), std::string::npos) << outcome.out;
+}
+
 class Config : public CliTest {};
 
 /// The lines of a printed config without comments.
@@ -80,7 +136,8 @@ std::string values(const std::string& toml) {
 }
 
 TEST_F(Config, PrintedOptionsReadBackTheSame) {
-  const std::vector<std::string> flags{"--lr", "0.0123", "--sched", "cosine", "--no-stratified", "--cells", "sad:neutral,fear:sad", "--name", "a \"b\" \\c", "--mixup", "1e-05"};
+  const std::vector<std::string> flags{"--lr",   "0.0123",      "--sched", "cosine", "--no-stratified", "--cells", "sad:neutral,fear:sad",
+                                       "--name", "a \"b\" \\c", "--mixup", "1e-05"};
   const Outcome first = mien(std::vector<std::string>{"train", "--print-config"} + flags);
   ASSERT_EQ(first.status, 0) << first.err;
   EXPECT_NE(first.out.find("lr = 0.0123  # command line"), std::string::npos) << first.out;

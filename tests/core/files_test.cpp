@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mien/core/parallel.h"
+
 namespace mien {
 namespace {
 
@@ -24,11 +26,25 @@ TEST(ReadText, ReturnsEveryByte) {
   write_atomic(folder / "file", bytes);
   EXPECT_EQ(read_text(folder / "file"), bytes);
   EXPECT_EQ(MappedFile(folder / "file").text(), bytes);
+  EXPECT_EQ(FileCopy(folder / "file").text(), bytes);
+}
+
+TEST(FileCopy, ReadByAnyNumberOfThreadsIsTheFile) {
+  const TemporaryFolder folder;
+  std::string bytes(9'000'001, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 2654435761U >> 13);
+  write_atomic(folder / "file", bytes);
+  for (const int count : {1, 2, 3}) {
+    set_threads(count);
+    EXPECT_EQ(FileCopy(folder / "file").text(), bytes) << count;
+  }
+  set_threads(0);
 }
 
 TEST(ReadText, SaysThatAFileIsMissing) {
   for (const auto& read : std::vector<std::function<void()>>{[] { read_text("/nowhere/train.csv"); },
-                                                             [] { MappedFile("/nowhere/train.csv"); }}) {
+                                                             [] { MappedFile("/nowhere/train.csv"); },
+                                                             [] { FileCopy("/nowhere/train.csv"); }}) {
     EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, read),
                          "cannot read /nowhere/train.csv: No such file or directory. hint: check the path"));
   }
@@ -38,6 +54,7 @@ TEST(ReadText, SaysThatADirectoryIsNotAFile) {
   const TemporaryFolder folder;
   EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { read_text(folder.path()); }), "it is a directory"));
   EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { MappedFile{folder.path()}; }), "it is a directory"));
+  EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { FileCopy{folder.path()}; }), "it is a directory"));
 }
 
 TEST(ReadText, RefusesAFileOverTheLimit) {
@@ -57,6 +74,7 @@ TEST(MappedFile, OfAnEmptyFileIsEmpty) {
   const TemporaryFolder folder;
   write_atomic(folder / "file", "");
   EXPECT_TRUE(MappedFile(folder / "file").text().empty());
+  EXPECT_TRUE(FileCopy(folder / "file").text().empty());
 }
 
 TEST(MappedFile, ReadsAPipeToItsEnd) {
@@ -64,8 +82,13 @@ TEST(MappedFile, ReadsAPipeToItsEnd) {
   const auto pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   const std::string bytes(300'000, 'p');
-  const std::jthread writer([&] { std::ofstream(pipe) << bytes; });
-  EXPECT_EQ(MappedFile(pipe).text(), bytes);
+  const auto write = [&] { std::ofstream(pipe) << bytes; };
+  {
+    const std::jthread writer(write);
+    EXPECT_EQ(MappedFile(pipe).text(), bytes);
+  }
+  const std::jthread writer(write);
+  EXPECT_EQ(FileCopy(pipe).text(), bytes);
 }
 
 TEST(WriteAtomic, CreatesMissingFoldersAndLeavesNothingElse) {

@@ -60,6 +60,15 @@ std::vector<Plot> all_plots() {
                                                                       {2, 3, 0.65, {0.6, 0.7}, 0.64, 0.66}};
          plot_members(path, points, text);
        }},
+      {"scaling",
+       [](const auto& path, const auto& text) {
+         plot_scaling(
+             path,
+             std::vector<NamedCurve>{{text, {1, 2, 4}, {90, 170, 300}}, {"PyTorch", {1, 2, 4}, {60, kNaN, 200}}},
+             text,
+             text,
+             text);
+       }},
       {"bars",
        [](const auto& path, const auto& text) {
          plot_bars(path, std::vector<Bar>{{text, 0.6, evaluation::Interval{0.5, 0.7}}, {"b", 0.4, {}}}, {text, text});
@@ -126,6 +135,9 @@ TEST(Plots, RefuseToDrawNothing) {
   EXPECT_THROW(plot_reliability("x.png", {}, 0), Error);
   EXPECT_THROW(plot_learning_rate_finder("x.png", std::vector<double>{1e-3}, std::vector<double>{kNaN}, 1), Error);
   EXPECT_THROW(plot_members("x.png", {}), Error);
+  EXPECT_THROW(plot_scaling("x.png", {}, "", ""), Error);
+  EXPECT_THROW(plot_scaling("x.png", std::vector<NamedCurve>{{"a", {1, 2}, {kNaN, kNaN}}}, "", ""), Error);
+  EXPECT_THROW(plot_scaling("x.png", std::vector<NamedCurve>{{"a", {1, 2}, {1}}}, "", ""), Error);
   EXPECT_THROW(plot_bars("x.png", {}), Error);
   EXPECT_THROW(plot_class_counts("x.png", {}, {}), Error);
 }

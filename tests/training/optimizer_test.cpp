@@ -7,6 +7,7 @@
 
 #include "training/helpers.h"
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 namespace mien::training {
@@ -66,39 +67,81 @@ TEST(Optimizer, TenStepsOfEveryRuleAreTorchOptims) {
   }
 }
 
-TEST(Optimizer, ClipReturnsTheNormOfTheWholeGradientAndScalesItDown) {
+/// The gradient that a step uses: the way of a step of plain gradient descent with rate 1.
+at::Tensor used_gradient(const at::Tensor& gradient, double clip_grad) {
   OptimizerOptions options;
-  options.clip_grad = 1;
+  options.optimizer = "sgd";
+  options.momentum = 0;
+  options.clip_grad = clip_grad;
+  const at::Tensor a = at::zeros_like(gradient).requires_grad_();
+  Optimizer optimizer(options, {a}, {"a"});
+  a.mutable_grad() = gradient;
+  optimizer.step(1);
+  return -a.detach();
+}
+
+TEST(Optimizer, NormIsThatOfTheWholeGradient) {
   const at::Tensor a = at::zeros({2, 2}).requires_grad_();
   const at::Tensor b = at::zeros({1}).requires_grad_();
   const at::Tensor without_gradient = at::zeros({3}).requires_grad_();
-  Optimizer optimizer(options, {a, b, without_gradient}, {"a", "b", "c"});
+  const Optimizer optimizer({}, {a, b, without_gradient}, {"a", "b", "c"});
   a.mutable_grad() = at::full({2, 2}, 1.5);
   b.mutable_grad() = at::full({1}, 4.0);
-  EXPECT_DOUBLE_EQ(optimizer.clip(), 5);  // sqrt(4 * 1.5^2 + 4^2)
-  EXPECT_LT(largest_difference(a.grad(), at::full({2, 2}, 0.3)), 1e-6);
-  EXPECT_LT(largest_difference(b.grad(), at::full({1}, 0.8)), 1e-6);
-  EXPECT_NEAR(optimizer.clip(), 1, 1e-6);
+  EXPECT_DOUBLE_EQ(optimizer.gradient_norm(), 5);  // sqrt(4 * 1.5^2 + 4^2)
 }
 
-TEST(Optimizer, ClipScalesAGradientThatIsALittleTooLarge) {
-  OptimizerOptions options;
-  options.clip_grad = 4.5;
-  const at::Tensor a = at::zeros({2}).requires_grad_();
-  Optimizer optimizer(options, {a}, {"a"});
-  a.mutable_grad() = at::tensor({3.0F, 4.0F});
-  EXPECT_DOUBLE_EQ(optimizer.clip(), 5);
-  EXPECT_LT(largest_difference(a.grad(), at::tensor({2.7F, 3.6F})), 1e-5);
+TEST(Optimizer, NormOfAMillionElementsIsThatInFloat64OnAnyNumberOfThreads) {
+  const at::Tensor a = at::zeros({1000, 1003}).requires_grad_();
+  const Optimizer optimizer({}, {a}, {"a"});
+  a.mutable_grad() = random_normal({1000, 1003}, 8);
+  const double wanted = a.grad().to(at::kDouble).norm().item<double>();
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const double norm = optimizer.gradient_norm();
+  at::set_num_threads(2);
+  EXPECT_EQ(optimizer.gradient_norm(), norm);
+  at::set_num_threads(threads);
+  EXPECT_NEAR(norm, wanted, 1e-12 * wanted);
+}
+
+TEST(Optimizer, ClipScalesALargerGradientToItsLimit) {
+  EXPECT_LT(largest_difference(used_gradient(at::tensor({3.0F, 4.0F}), 1), at::tensor({0.6F, 0.8F})), 1e-6);
+  EXPECT_LT(largest_difference(used_gradient(at::tensor({3.0F, 4.0F}), 4.5), at::tensor({2.7F, 3.6F})), 1e-5);
+  EXPECT_LT(
+      largest_difference(used_gradient(at::tensor({3.0, 4.0}, at::kDouble), 1), at::tensor({0.6, 0.8}, at::kDouble)),
+      1e-6);
 }
 
 TEST(Optimizer, ClipLeavesASmallerGradientAlone) {
-  OptimizerOptions options;
-  options.clip_grad = 10;
-  const at::Tensor a = at::zeros({2}).requires_grad_();
+  EXPECT_EQ(largest_difference(used_gradient(at::tensor({3.0F, 4.0F}), 10), at::tensor({3.0F, 4.0F})), 0);
+}
+
+TEST(Optimizer, TheFirstStepsOfAdamMoveByTheRateToRoundingOfFloat32) {
+  // With a constant gradient both corrected moments are the gradient and its square: every step is rate * sign(g).
+  OptimizerOptions options;  // beta2 = 0.999
+  options.optimizer_epsilon = 0;
+  const at::Tensor a = at::zeros({4096 + 5}).requires_grad_();
   Optimizer optimizer(options, {a}, {"a"});
-  a.mutable_grad() = at::tensor({3.0F, 4.0F});
-  EXPECT_DOUBLE_EQ(optimizer.clip(), 5);
-  EXPECT_EQ(largest_difference(a.grad(), at::tensor({3.0F, 4.0F})), 0);
+  a.mutable_grad() = at::full({4096 + 5}, 0.37F);
+  optimizer.step(1);
+  EXPECT_LT(largest_difference(a, at::full({4096 + 5}, -1.0F)), 3e-7);
+}
+
+TEST(Optimizer, AveragesMoveTowardsTheUpdatedParametersInTheSameStep) {
+  for (const std::string& rule : kRules) {
+    const at::Tensor plain = random_normal({40, 300}, 9).requires_grad_();
+    const at::Tensor wide = random_normal({3}, 10).to(at::kDouble).requires_grad_();
+    const at::Tensor idle = random_normal({5}, 13).requires_grad_();  // has no gradient, yet its average moves
+    Optimizer optimizer(options_of(rule), {plain, wide, idle}, {"a", "b", "c"});
+    const std::vector<at::Tensor> averages{at::zeros({40, 300}), at::zeros({3}, at::kDouble), at::zeros({5})};
+    optimizer.set_averages(averages);
+    plain.mutable_grad() = random_normal({40, 300}, 14);
+    wide.mutable_grad() = random_normal({3}, 15).to(at::kDouble);
+    optimizer.step(0.1, 0.25);
+    EXPECT_LT(largest_difference(averages[0], plain.detach() * 0.25), 1e-6) << rule;
+    EXPECT_LT(largest_difference(averages[1], wide.detach() * 0.25), 1e-6) << rule;
+    EXPECT_LT(largest_difference(averages[2], idle.detach() * 0.25), 1e-6) << rule;
+  }
 }
 
 TEST(Optimizer, DecayTouchesOnlyTensorsOfTwoOrMoreDimensions) {

@@ -1,231 +1,314 @@
 #include "mien/app/bench_task.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mien/app/bench_process.h"
+#include "mien/app/bench_rounds.h"
 #include "mien/app/environment.h"
-#include "mien/core/embedded.h"
 #include "mien/core/error.h"
-#include "mien/core/files.h"
-#include "mien/core/random.h"
+#include "mien/core/text.h"
 #include "mien/data/csv_reader.h"
-#include "mien/network/network.h"
-#include "mien/training/batches.h"
-#include "mien/training/loss.h"
-#include "mien/training/optimizer.h"
-
-extern char** environ;
-
-namespace mien {
-std::span<const EmbeddedFile> bench_scripts_files();
-}
 
 namespace mien::app {
 namespace {
 
-using nlohmann::json;
+using nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+/// One network's measurements, Mien's and PyTorch's taken in turn.
+struct Pair {
+  std::string network;
+  std::vector<double> mien;
+  std::vector<double> pytorch;  // empty where there is no PyTorch
+  double multiply_adds = 0;
+};
 
-std::string script(std::string_view name) {
-  for (const EmbeddedFile& file : bench_scripts_files()) {
-    if (file.name == name) return std::string(file.text);
+struct Pairs {
+  std::vector<Pair> rows;
+  std::string pytorch_version;
+};
+
+/// Measures every network `options.rounds` times; `mien` returns a value, `mode` and `faces` are for ask_pytorch.
+template <class Measure>
+Pairs measure(
+    const BenchOptions& options, const std::string& mode, int64_t faces, Listener& listener, const Measure& mien) {
+  Pairs pairs;
+  for (const std::string& name : options.networks) {
+    const network::Graph graph = network::load_graph(name);
+    Pair pair{.network = graph.name, .multiply_adds = static_cast<double>(graph.multiply_adds())};
+    for (int64_t round = 0; round < options.rounds; ++round) {
+      if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+      listener.progress(fmt::format("bench {} {}", mode, name), round, options.rounds, "");
+      pair.mien.push_back(mien(graph));
+      const PytorchAnswer answer = ask_pytorch(options.python, mode, graph, options.batch_size, options.seconds, faces);
+      if (!answer.succeeded) continue;
+      pairs.pytorch_version = answer.version;
+      pair.pytorch.push_back(answer.value);
+    }
+    listener.progress(fmt::format("bench {} {}", mode, name), options.rounds, options.rounds, "");
+    pairs.rows.push_back(std::move(pair));
   }
-  throw_failed(fmt::format("the program holds no script {}", name));
-}
-
-/// Runs `python -c script argument` with `input` on standard input. Its standard output, or nothing if it failed.
-std::string run_python(const std::string& python, const std::string& code, const std::string& argument, const std::string& input) {
-  const auto folder = std::filesystem::temp_directory_path() / fmt::format("mien-bench-{}", ::getpid());
-  const auto in = folder / "in";
-  const auto out = folder / "out";
-  write_atomic(in, input);
-  write_atomic(out, "");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, in.c_str(), O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_TRUNC, 0600);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  std::vector<std::string> words{python, "-c", code, argument};
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  pid_t child = 0;
-  int status = -1;
-  if (::posix_spawnp(&child, python.c_str(), &actions, nullptr, pointers.data(), environ) == 0) ::waitpid(child, &status, 0);
-  posix_spawn_file_actions_destroy(&actions);
-  std::string text = status == 0 ? read_text(out) : "";
-  std::filesystem::remove_all(folder);
-  return text;
-}
-
-json layers_json(const network::Graph& graph) {
-  json layers = json::array();
-  for (const network::Layer& l : graph.layers) {
-    layers.push_back({{"kind", std::string(network::to_text(l.kind))},
-                      {"name", l.name},
-                      {"inputs", l.inputs},
-                      {"in", l.kind == network::LayerKind::dense ? l.input_shape.elements() : l.input_shape.channels},
-                      {"out", l.output_shape.channels},
-                      {"flat", l.output_shape.is_flat},
-                      {"kernel", {l.kernel_height, l.kernel_width}},
-                      {"stride", l.stride},
-                      {"padding", {l.padding.top, l.padding.left, l.padding.bottom, l.padding.right}},
-                      {"groups", l.groups},
-                      {"bias", l.bias},
-                      {"slope", l.negative_slope},
-                      {"probability", l.probability}});
+  if (pairs.pytorch_version.empty() && !options.python.empty()) {
+    listener.warning(
+        fmt::format("{} has no PyTorch (apt-get install python3-torch): Mien was measured alone", options.python));
   }
-  return layers;
+  return pairs;
 }
 
-data::Dataset random_faces(const network::Graph& graph, int64_t count) {
-  data::Dataset faces;
-  const network::Shape input = graph.input_shape();
-  faces.channels = input.channels;
-  faces.height = input.height;
-  faces.width = input.width;
-  faces.class_names.resize(static_cast<size_t>(graph.classes()));
-  RandomStream random(0, "bench");
-  faces.pixels.resize(static_cast<size_t>(count * input.elements()));
-  for (uint8_t& value : faces.pixels) value = static_cast<uint8_t>(random.next());
-  for (int64_t i = 0; i < count; ++i) faces.labels.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(graph.classes()))));
-  return faces;
-}
-
-/// Median faces per second of Mien's training steps over about `seconds`.
-double mien_round(const network::Graph& graph, int64_t batch_size, double seconds) {
-  network::Network network(graph, 0);
-  for (at::Tensor parameter : network.trainable()) parameter.requires_grad_(true);
-  training::Optimizer optimizer({}, network.trainable(), network.trainable_names());
-  const data::Dataset faces = random_faces(graph, batch_size);
-  const training::BatchMaker batches(faces, {}, {}, 0, 0);
-  std::vector<int64_t> rows(static_cast<size_t>(batch_size));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  const auto step = [&](int64_t index) {
-    const training::Batch batch = batches.make(rows, 1, 0, index);
-    const at::Tensor loss = training::cross_entropy(network.forward(batch.images, network::Mode::training), batch.targets);
-    loss.backward();
-    optimizer.step(1e-3);
-    optimizer.zero_grad();
-    return loss.item<double>();
-  };
-  step(0);
-  step(1);
-  std::vector<double> times;
-  const auto begin = Clock::now();
-  while (seconds_since(begin) < seconds || times.size() < 3) {
-    const auto start = Clock::now();
-    step(static_cast<int64_t>(times.size()));
-    times.push_back(seconds_since(start));
+/// How many times better Mien is, round by round; `more_is_better` says of what is measured.
+std::vector<double> ratios(const Pair& pair, bool more_is_better) {
+  std::vector<double> result;
+  for (size_t i = 0; i < std::min(pair.mien.size(), pair.pytorch.size()); ++i) {
+    result.push_back(more_is_better ? pair.mien[i] / pair.pytorch[i] : pair.pytorch[i] / pair.mien[i]);
   }
-  return static_cast<double>(batch_size) / median(times);
+  std::sort(result.begin(), result.end());
+  return result;
 }
+
+std::string or_dash(const std::vector<double>& values, const char* format) {
+  return values.empty() ? "-" : fmt::format(fmt::runtime(format), median(values));
+}
+
+std::string ratio_text(const std::vector<double>& sorted) {
+  return sorted.empty() ? "-" : fmt::format("{:.2f} ({:.2f} to {:.2f})", median(sorted), sorted.front(), sorted.back());
+}
+
+ordered_json row_json(const Pair& pair, bool more_is_better, const std::string& unit) {
+  const std::vector<double> ratio = ratios(pair, more_is_better);
+  ordered_json json{{"network", pair.network}, {"mien_" + unit, median(pair.mien)}};
+  if (ratio.empty()) return json;
+  json["pytorch_" + unit] = median(pair.pytorch);
+  json["ratio"] = median(ratio);
+  json["ratio_low"] = ratio.front();
+  json["ratio_high"] = ratio.back();
+  return json;
+}
+
+std::string heading(const std::string& what, const Pairs& pairs) {
+  return fmt::format("{}, {} threads{}\n",
+                     what,
+                     at::get_num_threads(),
+                     pairs.pytorch_version.empty() ? "" : "; PyTorch " + pairs.pytorch_version);
+}
+
+ordered_json facts(const BenchOptions& options, const std::string& version) {
+  return {{"batch_size", options.batch_size}, {"threads", at::get_num_threads()}, {"pytorch", version}};
+}
+
+double megabytes(int64_t bytes) { return static_cast<double>(bytes) * 1e-6; }
 
 }  // namespace
 
 void BenchOptions::bind(OptionSet& options) {
   options.group("bench");
-  options.add(&networks, {.name = "networks", .help = "networks to time"});
-  options.add(&batch_size, {.name = "batch-size", .help = "faces per step", .unit = "faces", .minimum = 2, .maximum = 65536});
-  options.add(&rounds, {.name = "rounds", .help = "times that Mien and PyTorch take turns", .minimum = 1, .maximum = 100});
-  options.add(&seconds, {.name = "seconds", .help = "time of each measurement", .unit = "seconds", .minimum = 0.1, .maximum = 600});
-  options.add(&python, {.name = "python", .help = "Python that has PyTorch, or pandas for `bench csv`; an empty text leaves the comparison out"});
-  options.add(&threads, {.name = "threads", .help = "threads of both; 0 takes all cores", .minimum = 0, .maximum = 1024});
+  options.add(&networks, {.name = "networks", .help = "networks to measure: built-in ones or paths of network files"});
+  options.add(&batch_size,
+              {.name = "batch-size", .help = "faces per step", .unit = "faces", .minimum = 2, .maximum = 65536});
+  options.add(&rounds,
+              {.name = "rounds", .help = "times that Mien and PyTorch take turns", .minimum = 1, .maximum = 100});
+  options.add(
+      &seconds,
+      {.name = "seconds", .help = "time of each measurement", .unit = "seconds", .minimum = 0.1, .maximum = 600});
+  options.add(&python,
+              {.name = "python",
+               .help = "Python that has PyTorch, or pandas for `bench csv`; an empty text leaves the comparison out"});
+  options.add(&threads,
+              {.name = "threads", .help = "threads of both; 0 takes all cores", .minimum = 0, .maximum = 1024});
 }
 
-BenchResult bench_train(const BenchOptions& options, Listener& listener) {
-  BenchResult result{.batch_size = options.batch_size, .threads = at::get_num_threads()};
-  result.sgemm_gflops = measure_blas_gflops(1.0);
+BenchReport bench_train(const BenchOptions& options, Listener& listener) {
+  const double sgemm = measure_blas_gflops(1.0);
+  const Pairs pairs = measure(options, "train", 0, listener, [&](const network::Graph& graph) {
+    return mien_training_rate(graph, options.batch_size, options.seconds);
+  });
+  std::string text =
+      heading(fmt::format("training, batch {}, Adam, sgemm {:.0f} GFLOP/s", options.batch_size, sgemm), pairs);
+  text += fmt::format("{:<12} {:>14} {:>16} {:>22} {:>10} {:>9}\n",
+                      "network",
+                      "Mien faces/s",
+                      "PyTorch faces/s",
+                      "ratio (min to max)",
+                      "GFLOP/s",
+                      "of sgemm");
+  ordered_json json = facts(options, pairs.pytorch_version);
+  json["sgemm_gflops"] = sgemm;
+  for (const Pair& pair : pairs.rows) {
+    const double gflops = median(pair.mien) * 3 * 2 * pair.multiply_adds * 1e-9;
+    text += fmt::format("{:<12} {:>14.0f} {:>16} {:>22} {:>10.0f} {:>8.0f}%\n",
+                        pair.network,
+                        median(pair.mien),
+                        or_dash(pair.pytorch, "{:.0f}"),
+                        ratio_text(ratios(pair, true)),
+                        gflops,
+                        100 * gflops / sgemm);
+    ordered_json row = row_json(pair, true, "faces_per_second");
+    row["gflops"] = gflops;
+    json["networks"].push_back(std::move(row));
+  }
+  return {.text = text, .json = json.dump(2) + "\n"};
+}
+
+BenchReport bench_eval(const BenchOptions& options, int64_t faces, Listener& listener) {
+  const Pairs pairs = measure(options, "eval", faces, listener, [&](const network::Graph& graph) {
+    return mien_evaluation_seconds(graph, random_faces(graph, faces), options.batch_size);
+  });
+  std::string text =
+      heading(fmt::format("evaluation of {} faces, batch {}", with_commas(faces), options.batch_size), pairs);
+  text +=
+      fmt::format("{:<12} {:>14} {:>16} {:>22}\n", "network", "Mien seconds", "PyTorch seconds", "ratio (min to max)");
+  ordered_json json = facts(options, pairs.pytorch_version);
+  json["faces"] = faces;
+  for (const Pair& pair : pairs.rows) {
+    text += fmt::format("{:<12} {:>14.2f} {:>16} {:>22}\n",
+                        pair.network,
+                        median(pair.mien),
+                        or_dash(pair.pytorch, "{:.2f}"),
+                        ratio_text(ratios(pair, false)));
+    json["networks"].push_back(row_json(pair, false, "seconds"));
+  }
+  return {.text = text, .json = json.dump(2) + "\n"};
+}
+
+BenchReport bench_latency(const BenchOptions& options, Listener& listener) {
+  std::vector<double> slow;  // 95th percentiles of the network being measured
+  std::string current;
+  const Pairs pairs = measure(options, "latency", 0, listener, [&](const network::Graph& graph) {
+    std::vector<double> times = mien_latencies_ms(graph, options.seconds);
+    std::sort(times.begin(), times.end());
+    if (graph.name != current) {
+      current = graph.name;
+      slow.push_back(0);
+    }
+    slow.back() = std::max(slow.back(), times[times.size() * 95 / 100]);
+    return median(times);
+  });
+  std::string text = heading("latency of one face", pairs);
+  text += fmt::format(
+      "{:<12} {:>10} {:>10} {:>12} {:>22}\n", "network", "Mien ms", "Mien p95", "PyTorch ms", "ratio (min to max)");
+  ordered_json json = facts(options, pairs.pytorch_version);
+  json["batch_size"] = 1;
+  for (size_t i = 0; i < pairs.rows.size(); ++i) {
+    const Pair& pair = pairs.rows[i];
+    text += fmt::format("{:<12} {:>10.2f} {:>10.2f} {:>12} {:>22}\n",
+                        pair.network,
+                        median(pair.mien),
+                        slow[i],
+                        or_dash(pair.pytorch, "{:.2f}"),
+                        ratio_text(ratios(pair, false)));
+    ordered_json row = row_json(pair, false, "milliseconds");
+    row["mien_milliseconds_95"] = slow[i];
+    json["networks"].push_back(std::move(row));
+  }
+  return {.text = text, .json = json.dump(2) + "\n"};
+}
+
+BenchReport bench_memory(const BenchOptions& options, Listener& listener) {
+  std::string text =
+      fmt::format("peak memory of training, batch {}, {} threads (largest resident set of a process of its own)\n",
+                  options.batch_size,
+                  at::get_num_threads());
+  text += fmt::format("{:<12} {:>10} {:>12} {:>8}\n", "network", "Mien MB", "PyTorch MB", "ratio");
+  ordered_json json = facts(options, "");
   for (const std::string& name : options.networks) {
+    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+    listener.progress("bench memory",
+                      static_cast<int64_t>(json["networks"].size()),
+                      static_cast<int64_t>(options.networks.size()),
+                      name);
     const network::Graph graph = network::load_graph(name);
-    const network::Shape input = graph.input_shape();
-    const json job{{"layers", layers_json(graph)},
-                   {"batch", options.batch_size},
-                   {"threads", result.threads},
-                   {"seconds", options.seconds},
-                   {"classes", graph.classes()},
-                   {"input", {input.channels, input.height, input.width}}};
-    std::vector<double> mien;
-    std::vector<double> pytorch;
-    std::vector<double> ratios;
-    for (int64_t round = 0; round < options.rounds; ++round) {
+    const ChildResult mien = run_child({sibling_program("mien-compute"),
+                                        "bench",
+                                        "train",
+                                        "--networks",
+                                        name,
+                                        "--batch-size",
+                                        std::to_string(options.batch_size),
+                                        "--rounds",
+                                        "1",
+                                        "--seconds",
+                                        "0.1",
+                                        "--python",
+                                        "",
+                                        "--threads",
+                                        std::to_string(at::get_num_threads())});
+    if (!mien.succeeded)
+      throw_failed(fmt::format("cannot measure the memory of {}: the process that trains it failed", name));
+    const PytorchAnswer pytorch = ask_pytorch(options.python, "train", graph, options.batch_size, 0.1);
+    ordered_json row{{"network", graph.name}, {"mien_megabytes", megabytes(mien.peak_memory_bytes)}};
+    std::string there = "-";
+    std::string ratio = "-";
+    if (pytorch.succeeded) {
+      json["pytorch"] = pytorch.version;
+      row["pytorch_megabytes"] = megabytes(pytorch.peak_memory_bytes);
+      row["ratio"] = static_cast<double>(mien.peak_memory_bytes) / static_cast<double>(pytorch.peak_memory_bytes);
+      there = fmt::format("{:.0f}", megabytes(pytorch.peak_memory_bytes));
+      ratio = fmt::format("{:.2f}", row["ratio"].get<double>());
+    }
+    text += fmt::format("{:<12} {:>10.0f} {:>12} {:>8}\n", graph.name, megabytes(mien.peak_memory_bytes), there, ratio);
+    json["networks"].push_back(std::move(row));
+  }
+  return {.text = text, .json = json.dump(2) + "\n"};
+}
+
+BenchReport bench_start(const BenchOptions& options, int64_t runs, Listener& listener) {
+  const auto time = [&](const std::vector<std::string>& words, bool must_succeed) {
+    std::vector<double> times;
+    for (int64_t run = 0; run <= runs; ++run) {
       if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
-      listener.progress("bench " + name, round, options.rounds, "");
-      mien.push_back(mien_round(graph, options.batch_size, options.seconds));
-      if (options.python.empty()) continue;
-      const std::string text = run_python(options.python, script("pytorch_train"), "", job.dump());
-      const json answer = json::parse(text, nullptr, false);
-      if (!answer.is_object()) continue;
-      result.pytorch_version = answer["version"].get<std::string>();
-      pytorch.push_back(answer["faces_per_second"].get<double>());
-      ratios.push_back(mien.back() / pytorch.back());
+      const ChildResult child = run_child(words);
+      if (child.seconds == 0 || (must_succeed && !child.succeeded)) return 0.0;
+      if (run > 0) times.push_back(1e3 * child.seconds);  // the first start fills the file cache
     }
-    BenchRow row{.network = name, .mien_faces_per_second = median(mien), .pytorch_faces_per_second = median(pytorch), .ratio = median(ratios)};
-    if (!ratios.empty()) {
-      row.ratio_low = *std::min_element(ratios.begin(), ratios.end());
-      row.ratio_high = *std::max_element(ratios.begin(), ratios.end());
-    }
-    row.gflops = row.mien_faces_per_second * 3 * 2 * static_cast<double>(graph.multiply_adds()) * 1e-9;
-    result.rows.push_back(row);
-    listener.progress("bench " + name, options.rounds, options.rounds, "");
-  }
-  if (result.pytorch_version.empty() && !options.python.empty()) {
-    listener.warning(fmt::format("{} has no PyTorch (apt-get install python3-torch): Mien was timed alone", options.python));
-  }
-  return result;
+    return median(times);
+  };
+  const std::string mien = sibling_program("mien");
+  listener.progress("bench start", 0, 3, "");
+  const double help = time({mien, "--help"}, true);
+  const double mistake = time({mien, "train", "--epoch", "3"}, false);
+  const double torch = options.python.empty() ? 0 : time({options.python, "-c", "import torch"}, true);
+  listener.progress("bench start", 3, 3, "");
+  if (help == 0) throw_failed(fmt::format("cannot measure the start of {}: it does not run", mien));
+  std::string text =
+      fmt::format("start (median of {}): mien --help {:.1f} ms, a usage error {:.1f} ms", runs, help, mistake);
+  if (torch > 0) text += fmt::format("; python -c 'import torch' {:.0f} ms", torch);
+  return {.text = text + "\n",
+          .json = ordered_json{{"runs", runs},
+                               {"help_milliseconds", help},
+                               {"usage_error_milliseconds", mistake},
+                               {"import_torch_milliseconds", torch}}
+                      .dump(2) +
+                  "\n"};
 }
 
-std::string bench_text(const BenchResult& result) {
-  std::string text = fmt::format("training, batch {}, {} threads, Adam; sgemm {:.0f} GFLOP/s{}\n", result.batch_size, result.threads,
-                                 result.sgemm_gflops, result.pytorch_version.empty() ? "" : "; PyTorch " + result.pytorch_version);
-  text += fmt::format("{:<12} {:>14} {:>16} {:>22} {:>10} {:>9}\n", "network", "Mien faces/s", "PyTorch faces/s", "ratio (min to max)", "GFLOP/s", "of sgemm");
-  for (const BenchRow& row : result.rows) {
-    text += fmt::format("{:<12} {:>14.0f} {:>16} {:>22} {:>10.0f} {:>8.0f}%\n", row.network, row.mien_faces_per_second,
-                        row.pytorch_faces_per_second > 0 ? fmt::format("{:.0f}", row.pytorch_faces_per_second) : "-",
-                        row.pytorch_faces_per_second > 0 ? fmt::format("{:.2f} ({:.2f} to {:.2f})", row.ratio, row.ratio_low, row.ratio_high) : "-",
-                        row.gflops, 100 * row.gflops / result.sgemm_gflops);
-  }
-  return text;
+BenchReport bench_all(const BenchOptions& options, Listener& listener) {
+  constexpr int64_t kTestFaces = 7178;
+  constexpr int64_t kStarts = 11;
+  ordered_json json;
+  std::string text;
+  const auto add = [&](const char* name, const BenchReport& part) {
+    text += (text.empty() ? "" : "\n") + part.text;
+    json[name] = ordered_json::parse(part.json);
+    listener.line(part.text);
+  };
+  add("train", bench_train(options, listener));
+  add("eval", bench_eval(options, kTestFaces, listener));
+  add("latency", bench_latency(options, listener));
+  add("memory", bench_memory(options, listener));
+  add("start", bench_start(options, kStarts, listener));
+  return {.text = text, .json = json.dump(2) + "\n"};
 }
 
-std::string bench_json(const BenchResult& result) {
-  nlohmann::ordered_json out{{"batch_size", result.batch_size}, {"threads", result.threads}, {"sgemm_gflops", result.sgemm_gflops}, {"pytorch", result.pytorch_version}};
-  for (const BenchRow& row : result.rows) {
-    out["networks"].push_back({{"network", row.network},
-                               {"mien_faces_per_second", row.mien_faces_per_second},
-                               {"pytorch_faces_per_second", row.pytorch_faces_per_second},
-                               {"ratio", row.ratio},
-                               {"ratio_low", row.ratio_low},
-                               {"ratio_high", row.ratio_high},
-                               {"gflops", row.gflops}});
-  }
-  return out.dump(2) + "\n";
-}
-
-CsvBenchResult bench_csv(const std::string& csv, const BenchOptions& options, Listener& listener) {
-  CsvBenchResult result;
+BenchReport bench_csv(const std::string& csv, const BenchOptions& options, Listener& listener) {
   data::read_csv(csv, {}, silent_listener());  // warms the file cache, and says what is wrong with the file
-  result.megabytes = static_cast<double>(std::filesystem::file_size(csv)) * 1e-6;
+  const double size = static_cast<double>(std::filesystem::file_size(csv)) * 1e-6;
   std::vector<double> times;
   for (int64_t round = 0; round < options.rounds; ++round) {
     const auto start = Clock::now();
@@ -233,12 +316,18 @@ CsvBenchResult bench_csv(const std::string& csv, const BenchOptions& options, Li
     times.push_back(seconds_since(start));
     listener.progress("bench csv", round + 1, options.rounds, "");
   }
-  result.mien_seconds = median(times);
+  const double mien = median(times);
+  double pandas = 0;
   if (!options.python.empty()) {
-    const std::string text = run_python(options.python, script("pandas_read"), std::filesystem::absolute(csv).string(), "");
-    result.pandas_seconds = std::strtod(text.c_str(), nullptr);
+    const ChildResult child =
+        run_child({options.python, "-c", bench_script("pandas_read"), std::filesystem::absolute(csv).string()});
+    pandas = child.succeeded ? std::strtod(child.out.c_str(), nullptr) : 0;
   }
-  return result;
+  std::string text = fmt::format("{:.1f} MB in {:.3f} s: {:.0f} MB/s", size, mien, size / mien);
+  if (pandas > 0) text += fmt::format("; pandas + numpy {:.2f} s, {:.0f} times as long", pandas, pandas / mien);
+  return {
+      .text = text + "\n",
+      .json = ordered_json{{"megabytes", size}, {"mien_seconds", mien}, {"pandas_seconds", pandas}}.dump(-1) + "\n"};
 }
 
 }  // namespace mien::app

@@ -19,36 +19,54 @@ struct BenchOptions {
   void bind(OptionSet& options);
 };
 
-struct BenchRow {
-  std::string network;
-  double mien_faces_per_second = 0;     ///< median over rounds
-  double pytorch_faces_per_second = 0;  ///< median over rounds; 0 where there is no PyTorch
-  double ratio = 0;                     ///< median of the rounds' ratios, Mien / PyTorch
-  double ratio_low = 0, ratio_high = 0; ///< smallest and largest of them
-  double gflops = 0;                    ///< Mien's, of convolutions and dense layers, forward and twice backward
+/// What a bench has measured, for people and for programs.
+struct BenchReport {
+  std::string text;
+  std::string json;
 };
 
-struct BenchResult {
-  std::vector<BenchRow> rows;
-  double sgemm_gflops = 0;      ///< the machine's, measured in the same run
-  std::string pytorch_version;  ///< empty where there is none
-  int64_t batch_size = 0;
-  int threads = 0;
-};
-
-/// Samples/s of whole training steps (batch from bytes, forward, loss, backward, Adam) on random faces, Mien and PyTorch
+/// Faces/s of whole training steps (batch from bytes, forward, loss, backward, Adam) on random faces, Mien and PyTorch
 /// in turn, round by round, in one run: the same network built from the same graph, channels-last, the same threads,
-/// batch and optimiser.
-BenchResult bench_train(const BenchOptions& options, Listener& listener);
-std::string bench_text(const BenchResult& result);
-std::string bench_json(const BenchResult& result);
+/// batch and optimiser. Beside them the floating-point operations of convolutions and dense layers (forward and twice
+/// backward) as a share of the rate at which the machine multiplies matrices. Every bench says nothing of PyTorch where
+/// `python` is empty or has none.
+BenchReport bench_train(const BenchOptions& options, Listener& listener);
 
-/// Reads `csv` several times: Mien's megabytes a second beside pandas + numpy (one run, in turn).
-struct CsvBenchResult {
-  double megabytes = 0;
-  double mien_seconds = 0;    ///< median
-  double pandas_seconds = 0;  ///< one run; 0 where python has no pandas
+/// Seconds of one evaluation of `faces` random faces from bytes to scores, in turn with PyTorch; medians over rounds.
+BenchReport bench_eval(const BenchOptions& options, int64_t faces, Listener& listener);
+
+/// Milliseconds from the bytes of one face to its scores: median and 95th percentile.
+BenchReport bench_latency(const BenchOptions& options, Listener& listener);
+
+/// Largest resident set of processes of their own that train each network for some steps, Mien's and PyTorch's.
+BenchReport bench_memory(const BenchOptions& options, Listener& listener);
+
+/// Milliseconds that `mien --help` and a usage error take beside `import torch`, the median of `runs` starts each.
+BenchReport bench_start(const BenchOptions& options, int64_t runs, Listener& listener);
+
+/// All of the above in one run, for one page.
+BenchReport bench_all(const BenchOptions& options, Listener& listener);
+
+/// Reads `csv` `options.rounds` times: Mien's median megabytes a second from the file cache beside one run of pandas +
+/// numpy.
+BenchReport bench_csv(const std::string& csv, const BenchOptions& options, Listener& listener);
+
+struct ScalingOptions {
+  std::vector<std::string> by{"batch", "threads", "side", "width", "data"};
+  std::string out = "runs/bench";
+  double seconds = 2;
+  bool pytorch = true;
+  int64_t most = 1024;
+  void bind(OptionSet& options);
 };
-CsvBenchResult bench_csv(const std::string& csv, const BenchOptions& options, Listener& listener);
+
+/// How the cost grows: faces/s against batch size (1, 2, 4 ... scaling.most), threads (1, 2, 4 ... all), image side
+/// (48, 96, 192) and width multiplier, and the seconds of an epoch against the number of faces with the straight line
+/// through them and its R^2. Writes one csv and, with gnuplot, one png a question into scaling.out. `network` is a
+/// built-in one or a file.
+BenchReport bench_scaling(const std::string& network,
+                          const BenchOptions& options,
+                          const ScalingOptions& scaling,
+                          Listener& listener);
 
 }  // namespace mien::app

@@ -1,8 +1,5 @@
 #include "mien/app/environment.h"
 
-#include <dlfcn.h>
-#include <link.h>
-
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -10,10 +7,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <dlfcn.h>
 #include <fmt/format.h>
+#include <link.h>
 #include <nlohmann/json.hpp>
 #include <torch/version.h>
 
+#include "mien/app/tensor_memory.h"
 #include "mien/core/parallel.h"
 #include "mien/data/image_io.h"
 #include "mien/report/gnuplot.h"
@@ -48,6 +48,7 @@ std::string cpu_capability() {
 }  // namespace
 
 void configure_threads(int count) {
+  reuse_tensor_memory();
   // Before the pools start: threads take over this setting from the one that makes them. Activations and gradients that
   // fade below the smallest normal float would otherwise slow the processor down many times.
   at::globalContext().setFlushDenormal(true);
@@ -104,9 +105,10 @@ Environment measured_environment() {
 
 std::string blas_warning(const Environment& environment) {
   if (!environment.blas_is_slow) return "";
-  return fmt::format("BLAS ({}) is slow: {:.1f} GFLOP/s on {} threads; training will take many times longer than need be. "
-                     "Remedy: apt-get install libopenblas0-pthread",
-                     environment.blas, environment.blas_gflops, environment.threads);
+  return fmt::format(
+      "BLAS ({}) is slow: {:.1f} GFLOP/s on {} threads; training will take many times longer than need be. "
+      "Remedy: apt-get install libopenblas0-pthread",
+      environment.blas, environment.blas_gflops, environment.threads);
 }
 
 std::string doctor_text(const Environment& e) {

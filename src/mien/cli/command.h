@@ -2,10 +2,12 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "mien/app/recipe.h"
+#include "mien/cli/hand_over.h"
 #include "mien/cli/terminal.h"
 #include "mien/core/options.h"
 
@@ -24,6 +26,7 @@ struct Call {
   OptionSet& options;                           ///< set from config files and flags
   const std::vector<app::Override>& overrides;  ///< the same settings in order, for commands that have a recipe below them
   bool print_config = false;                    ///< only for commands that print it themselves
+  std::span<const std::string> words;           ///< the whole command line behind the program's name
 };
 
 /// One command: declares its words and options, then runs. Throws mien::Error.
@@ -36,6 +39,21 @@ class Command {
   virtual bool prints_config_itself() const { return false; }
   /// Exit status.
   virtual int run(const Call& call) = 0;
+};
+
+/// A command whose work needs libtorch or OpenCV: `class TrainCommand final : public ComputingCommand<TrainCommand>`
+/// has `int compute(const Call&)` in place of `run`. `mien` is compiled without these functions and hands over to
+/// `mien-compute`.
+template <class Self>
+class ComputingCommand : public Command {
+ public:
+  int run(const Call& call) override {
+    if constexpr (kIsFront) {
+      hand_over(call.words);
+    } else {
+      return static_cast<Self*>(this)->compute(call);
+    }
+  }
 };
 
 /// A line of `mien --help`.

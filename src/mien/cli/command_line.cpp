@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "mien/cli/help.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/parallel.h"
 #include "mien/core/text.h"
 #include "mien/core/toml.h"
 #include "mien/version.h"
@@ -64,7 +66,8 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
     if (only_positionals || !word.starts_with('-') || word == "-") {
       if (positional == positionals.size()) {
         throw_usage(fmt::format("{} takes {}, found one more: {}", spec.name,
-                                positionals.empty() ? "no words" : fmt::format("{} word{}", positionals.size(), positionals.size() == 1 ? "" : "s"), quote_sample(word)),
+                                positionals.empty() ? "no words" : fmt::format("{} word{}", positionals.size(), positionals.size() == 1 ? "" : "s"),
+                                quote_sample(word)),
                     options.find(word) != nullptr ? fmt::format("did you mean --{}?", word) : fmt::format("`mien {} --help` lists the options", spec.name));
       }
       *positionals[positional++].target = word;
@@ -131,6 +134,7 @@ std::vector<app::Override> read_config(const std::string& path, const CommandSpe
 }  // namespace
 
 int run_command_line(std::span<const std::string> words) {
+  const std::span<const std::string> all_words = words;
   if (words.empty()) {
     fmt::print("{}", overview());
     return exit_status(ErrorCode::usage);
@@ -146,7 +150,8 @@ int run_command_line(std::span<const std::string> words) {
     return 0;
   }
   if (asks_for_help) words = words.subspan(1);  // `mien help train`
-  const bool is_family = std::any_of(command_table().begin(), command_table().end(), [&](const CommandSpec& spec) { return spec.name.starts_with(words[0] + " "); });
+  const bool is_family =
+      std::any_of(command_table().begin(), command_table().end(), [&](const CommandSpec& spec) { return spec.name.starts_with(words[0] + " "); });
   if (is_family && (words.size() == 1 ? asks_for_help : words[1] == "--help" || words[1] == "-h")) {
     fmt::print("{}", family_help(words[0]));
     return 0;
@@ -163,6 +168,9 @@ int run_command_line(std::span<const std::string> words) {
   }
   std::vector<app::Override> overrides;
   for (const std::string& path : parsed.config_files) {
+    // A pipe can be read once only: the program that does the work shall do it.
+    std::error_code ignored;
+    if (kIsFront && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) hand_over(all_words);
     for (app::Override& setting : read_config(path, *spec)) overrides.push_back(std::move(setting));
   }
   overrides.insert(overrides.end(), parsed.flags.begin(), parsed.flags.end());
@@ -172,9 +180,14 @@ int run_command_line(std::span<const std::string> words) {
     terminal.result(options.to_toml(), options_json(options));
     return 0;
   }
-  const OptionSet::Entry* threads = options.find("threads");
-  app::configure_threads(threads == nullptr ? 0 : static_cast<int>(*parse_int(threads->text())));
-  return command->run({terminal, options, overrides, parsed.print_config});
+  const OptionSet::Entry* option = options.find("threads");
+  const int threads = option == nullptr ? 0 : static_cast<int>(*parse_int(option->text()));
+  if constexpr (kIsFront) {
+    set_threads(threads);
+  } else {
+    app::configure_threads(threads);
+  }
+  return command->run({terminal, options, overrides, parsed.print_config, all_words});
 }
 
 }  // namespace mien::cli

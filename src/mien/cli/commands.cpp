@@ -38,21 +38,21 @@ ordered_json options_object(const OptionSet& options) {
   return json;
 }
 
-void warn_of_slow_blas(Terminal& terminal) {
+inline void warn_of_slow_blas(Terminal& terminal) {
   const std::string warning = app::blas_warning(app::measured_environment());
   if (!warning.empty()) terminal.warning(warning);
 }
 
-int finished(const Call& call, const std::optional<std::filesystem::path>& folder) {
+inline int finished(const Call& call, const std::optional<std::filesystem::path>& folder) {
   if (!folder) return kInterrupted;
   if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"folder", folder->string()}}));
   return 0;
 }
 
-class TrainCommand final : public Command {
+class TrainCommand final : public ComputingCommand<TrainCommand> {
  public:
   void bind(OptionSet& options) override { experiment_.bind(options); }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     warn_of_slow_blas(call.terminal);
     return finished(call, app::train_task(experiment_, call.options, call.terminal));
   }
@@ -62,7 +62,7 @@ class TrainCommand final : public Command {
 };
 
 /// `mien run RECIPE` and `mien demo`.
-class RunCommand final : public Command {
+class RunCommand final : public ComputingCommand<RunCommand> {
  public:
   explicit RunCommand(std::string recipe = {}) : recipe_(std::move(recipe)), is_fixed_(!recipe_.empty()) {}
   void bind(OptionSet& options) override {
@@ -77,17 +77,25 @@ class RunCommand final : public Command {
   bool prints_config_itself() const override { return true; }
   int run(const Call& call) override {
     if (recipe_ == "list") return list(call.terminal);
+    if (call.print_config) return print_config(app::load_recipe(recipe_), overrides(call), call.terminal);
+    return ComputingCommand::run(call);
+  }
+  int compute(const Call& call) {
     const app::Recipe recipe = app::load_recipe(recipe_);
-    std::vector<app::Override> overrides;
-    for (const app::Override& setting : call.overrides) {
-      if (setting.name != "only") overrides.push_back(setting);
-    }
-    if (call.print_config) return print_config(recipe, overrides, call.terminal);
     warn_of_slow_blas(call.terminal);
-    return finished(call, app::run_recipe(recipe, overrides, only_, call.terminal));
+    return finished(call, app::run_recipe(recipe, overrides(call), only_, call.terminal));
   }
 
  private:
+  /// What overrules the recipe.
+  static std::vector<app::Override> overrides(const Call& call) {
+    std::vector<app::Override> settings;
+    for (const app::Override& setting : call.overrides) {
+      if (setting.name != "only") settings.push_back(setting);
+    }
+    return settings;
+  }
+
   static int list(Terminal& terminal) {
     std::string text;
     ordered_json json = ordered_json::array();
@@ -121,13 +129,13 @@ class RunCommand final : public Command {
   std::vector<std::string> only_;
 };
 
-class PredictCommand final : public Command {
+class PredictCommand final : public ComputingCommand<PredictCommand> {
  public:
   void bind(OptionSet& options) override { task_.bind_predict(options); }
   std::vector<Positional> positionals() override {
     return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_}, {"data", "csv or folder of faces", &task_.data}};
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     task_.weights = split(weights_, ',');
     const int64_t count = app::predict_task(task_, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"faces", count}, {"file", task_.out}}));
@@ -139,7 +147,7 @@ class PredictCommand final : public Command {
   app::PredictTaskOptions task_;
 };
 
-class EvalCommand final : public Command {
+class EvalCommand final : public ComputingCommand<EvalCommand> {
  public:
   EvalCommand() { task_.out = "runs/eval"; }
   void bind(OptionSet& options) override {
@@ -149,7 +157,7 @@ class EvalCommand final : public Command {
   std::vector<Positional> positionals() override {
     return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_}, {"data", "labelled csv or folder of faces", &task_.data}};
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     task_.weights = split(weights_, ',');
     const auto metrics = app::eval_task(task_, judge_, call.terminal);
     call.terminal.result(evaluation::metrics_text(metrics) + fmt::format("pictures and tables: {}\n", task_.out), evaluation::metrics_json(metrics));
@@ -162,17 +170,19 @@ class EvalCommand final : public Command {
   app::JudgeOptions judge_;
 };
 
-class CompareCommand final : public Command {
+class CompareCommand final : public ComputingCommand<CompareCommand> {
  public:
   void bind(OptionSet& options) override {
     options.group("compare");
-    options.add(&part_, {.name = "part", .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders have them, else those on validation rows",
+    options.add(&part_, {.name = "part",
+                         .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders "
+                                 "have them, else those on validation rows",
                          .choices = {"auto", "val", "public_test", "vote", "eval"}});
   }
   std::vector<Positional> positionals() override {
     return {{"first", "a run folder", &first_}, {"second", "another run folder that was judged on the same rows", &second_}};
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const auto comparison = app::compare_task(first_, second_, part_);
     call.terminal.result(comparison.text, comparison.json);
     return 0;
@@ -183,10 +193,10 @@ class CompareCommand final : public Command {
   std::string part_ = "auto";
 };
 
-class ReportCommand final : public Command {
+class ReportCommand final : public ComputingCommand<ReportCommand> {
  public:
   std::vector<Positional> positionals() override { return {{"folder", "a finished folder of a run, an ensemble or a recipe", &folder_}}; }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const std::string page = app::report_task(folder_, call.terminal).string();
     call.terminal.result("report: " + page, line_of({{"report", page}}));
     return 0;
@@ -196,11 +206,11 @@ class ReportCommand final : public Command {
   std::string folder_;
 };
 
-class FindRateCommand final : public Command {
+class FindRateCommand final : public ComputingCommand<FindRateCommand> {
  public:
   FindRateCommand() { experiment_.run.project = "runs/learning-rate"; }
   void bind(OptionSet& options) override { experiment_.bind(options); }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const double rate = app::find_learning_rate_task(experiment_, experiment_.run.project, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"lr", rate}}));
     return 0;
@@ -275,43 +285,100 @@ class NetworksSummaryCommand final : public NetworkCommand {
   }
 };
 
-class DoctorCommand final : public Command {
+class DoctorCommand final : public ComputingCommand<DoctorCommand> {
  public:
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const app::Environment environment = app::measured_environment();
     call.terminal.result(app::doctor_text(environment), app::environment_json(environment));
     return environment.blas_is_slow ? 1 : 0;
   }
 };
 
-class BenchTrainCommand final : public Command {
+/// A bench that needs no words of its own.
+template <class Self>
+class BenchCommand : public ComputingCommand<Self> {
  public:
   void bind(OptionSet& options) override { bench_.bind(options); }
-  int run(const Call& call) override {
-    const auto result = app::bench_train(bench_, call.terminal);
-    call.terminal.result(app::bench_text(result), app::bench_json(result));
+  int compute(const Call& call) {
+    const app::BenchReport report = static_cast<Self*>(this)->measure(call.terminal);
+    call.terminal.result(report.text, report.json);
     return 0;
   }
 
- private:
+ protected:
   app::BenchOptions bench_;
 };
 
-class BenchCsvCommand final : public Command {
+class BenchTrainCommand final : public BenchCommand<BenchTrainCommand> {
  public:
-  void bind(OptionSet& options) override { bench_.bind(options); }
-  std::vector<Positional> positionals() override { return {{"csv", "a csv of faces", &csv_}}; }
-  int run(const Call& call) override {
-    const auto r = app::bench_csv(csv_, bench_, call.terminal);
-    std::string text = fmt::format("{:.1f} MB in {:.3f} s: {:.0f} MB/s", r.megabytes, r.mien_seconds, r.megabytes / r.mien_seconds);
-    if (r.pandas_seconds > 0) text += fmt::format("; pandas + numpy {:.2f} s, {:.0f} times as long", r.pandas_seconds, r.pandas_seconds / r.mien_seconds);
-    call.terminal.result(text, line_of({{"megabytes", r.megabytes}, {"mien_seconds", r.mien_seconds}, {"pandas_seconds", r.pandas_seconds}}));
-    return 0;
+  app::BenchReport measure(Listener& listener) { return app::bench_train(bench_, listener); }
+};
+
+class BenchEvalCommand final : public BenchCommand<BenchEvalCommand> {
+ public:
+  void bind(OptionSet& options) override {
+    BenchCommand::bind(options);
+    options.add(&faces_, {.name = "faces", .help = "number of faces; FER2013 has 7,178 that are not for training", .minimum = 1, .maximum = 1e7});
   }
+  app::BenchReport measure(Listener& listener) { return app::bench_eval(bench_, faces_, listener); }
+
+ private:
+  int64_t faces_ = 7178;
+};
+
+class BenchLatencyCommand final : public BenchCommand<BenchLatencyCommand> {
+ public:
+  app::BenchReport measure(Listener& listener) { return app::bench_latency(bench_, listener); }
+};
+
+class BenchMemoryCommand final : public BenchCommand<BenchMemoryCommand> {
+ public:
+  app::BenchReport measure(Listener& listener) { return app::bench_memory(bench_, listener); }
+};
+
+class BenchStartCommand final : public BenchCommand<BenchStartCommand> {
+ public:
+  void bind(OptionSet& options) override {
+    options.group("bench");
+    options.add(&runs_, {.name = "runs", .help = "starts of each program", .minimum = 1, .maximum = 1000});
+    options.add(&bench_.python, {.name = "python", .help = "Python that has PyTorch; an empty text leaves the comparison out"});
+  }
+  app::BenchReport measure(Listener& listener) { return app::bench_start(bench_, runs_, listener); }
+
+ private:
+  int64_t runs_ = 11;
+};
+
+class BenchAllCommand final : public BenchCommand<BenchAllCommand> {
+ public:
+  app::BenchReport measure(Listener& listener) { return app::bench_all(bench_, listener); }
+};
+
+class BenchScalingCommand final : public BenchCommand<BenchScalingCommand> {
+ public:
+  void bind(OptionSet& options) override {
+    scaling_.bind(options);
+    options.add(&bench_.batch_size, {.name = "batch-size", .help = "faces per step where the batch is not what is varied", .minimum = 2, .maximum = 65536});
+    options.add(&bench_.python, {.name = "python", .help = "Python that has PyTorch"});
+    options.add(
+        &bench_.threads,
+        {.name = "threads", .help = "threads where they are not what is varied, and the most of them; 0 takes all cores", .minimum = 0, .maximum = 1024});
+  }
+  std::vector<Positional> positionals() override { return {{"network", "a built-in network or the path of a network file", &network_}}; }
+  app::BenchReport measure(Listener& listener) { return app::bench_scaling(network_, bench_, scaling_, listener); }
+
+ private:
+  std::string network_;
+  app::ScalingOptions scaling_;
+};
+
+class BenchCsvCommand final : public BenchCommand<BenchCsvCommand> {
+ public:
+  std::vector<Positional> positionals() override { return {{"csv", "a csv of faces", &csv_}}; }
+  app::BenchReport measure(Listener& listener) { return app::bench_csv(csv_, bench_, listener); }
 
  private:
   std::string csv_;
-  app::BenchOptions bench_;
 };
 
 class ReferenceCommand final : public Command {
@@ -348,7 +415,13 @@ const std::vector<CommandSpec>& command_table() {
         {"networks twin", "Networks", "a dense network with as many parameters, as a network file", make<NetworksTwinCommand>()}};
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
+    commands.push_back({"bench all", "Measuring", "training, evaluation, latency, memory and start beside PyTorch", make<BenchAllCommand>()});
     commands.push_back({"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
+    commands.push_back({"bench eval", "Measuring", "seconds to evaluate a test set beside PyTorch", make<BenchEvalCommand>()});
+    commands.push_back({"bench latency", "Measuring", "milliseconds for one face beside PyTorch", make<BenchLatencyCommand>()});
+    commands.push_back({"bench memory", "Measuring", "peak memory of training beside PyTorch", make<BenchMemoryCommand>()});
+    commands.push_back({"bench start", "Measuring", "milliseconds that the program takes to start", make<BenchStartCommand>()});
+    commands.push_back({"bench scaling", "Measuring", "how the cost grows with batch, threads, image, width and data", make<BenchScalingCommand>()});
     commands.push_back({"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
     commands.push_back({"reference", "Measuring", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
     return commands;

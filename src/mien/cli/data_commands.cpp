@@ -28,11 +28,17 @@ using nlohmann::ordered_json;
 /// One line; bytes of a path that are not UTF-8 are replaced.
 std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
-/// A data set named by a word, with the data options.
-class DataCommand : public Command {
+/// A data set named by a word, with the data options. A csv needs neither libtorch nor OpenCV.
+template <class Self>
+class DataCommand : public ComputingCommand<Self> {
  public:
   void bind(OptionSet& options) override { data_.bind(options); }
   std::vector<Positional> positionals() override { return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}}; }
+  int run(const Call& call) override {
+    std::error_code ignored;
+    const bool is_folder = std::filesystem::is_directory(path_, ignored);
+    return is_folder ? ComputingCommand<Self>::run(call) : static_cast<Self*>(this)->compute(call);
+  }
 
  protected:
   data::Dataset load(const Call& call) {
@@ -43,14 +49,14 @@ class DataCommand : public Command {
   std::string path_;
 };
 
-class InfoCommand final : public DataCommand {
+class InfoCommand final : public DataCommand<InfoCommand> {
  public:
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
     options.group("info");
     options.add(&pictures_, {.name = "pictures-in", .help = "folder to write classes.png (counts) and examples.png (a face of each class) into"});
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const data::Dataset faces = load(call);
     if (!pictures_.empty()) app::write_data_pictures(faces, pictures_);
     ordered_json classes = ordered_json::object();
@@ -72,7 +78,7 @@ class InfoCommand final : public DataCommand {
   std::string pictures_;
 };
 
-class CheckCommand final : public DataCommand {
+class CheckCommand final : public DataCommand<CheckCommand> {
  public:
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
@@ -81,7 +87,7 @@ class CheckCommand final : public DataCommand {
     options.group("check");
     options.add(&with_, {.name = "with", .help = "another csv to check against, such as test.csv; its rows count as test rows"});
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     data::Dataset faces = load(call);
     data::Split split = data::make_split(faces, split_);
     if (!with_.empty()) {
@@ -113,19 +119,21 @@ class CheckCommand final : public DataCommand {
   std::string with_;
 };
 
-class ConvertCommand final : public DataCommand {
+class ConvertCommand final : public DataCommand<ConvertCommand> {
  public:
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
     options.group("convert");
-    options.add(&style_, {.name = "style", .help = "header and spelling of the csv", .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
+    options.add(
+        &style_,
+        {.name = "style", .help = "header and spelling of the csv", .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
   }
   std::vector<Positional> positionals() override {
     auto words = DataCommand::positionals();
     words.push_back({"out", "csv to write", &out_});
     return words;
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const data::Dataset faces = load(call);
     data::write_csv(faces, out_, data::csv_style(style_));
     call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_), line_of({{"rows", faces.size()}, {"file", out_}}));
@@ -137,15 +145,17 @@ class ConvertCommand final : public DataCommand {
   std::string style_ = "fer2013";
 };
 
-class DrawCommand final : public Command {
+class DrawCommand final : public ComputingCommand<DrawCommand> {
  public:
   void bind(OptionSet& options) override {
     draw_.bind(options);
     options.group("out");
-    options.add(&pictures_, {.name = "pictures", .help = "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
+    options.add(&pictures_,
+                {.name = "pictures", .help = "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
   }
   std::vector<Positional> positionals() override { return {{"out", "folder to write faces.csv and preview.png into", &out_}}; }
-  int run(const Call& call) override {
+  int run(const Call& call) override { return pictures_ ? ComputingCommand::run(call) : compute(call); }
+  int compute(const Call& call) {
     const data::Dataset faces = data::draw_faces(draw_);
     const std::filesystem::path folder = out_;
     data::write_csv(faces, folder / "faces.csv");
@@ -187,7 +197,8 @@ class DrawCommand final : public Command {
                                        is_evidence ? static_cast<uint8_t>(image[k] / 2) : image[k]});
         }
         colours.push_back(std::move(colour));
-        tiles.push_back({.image = colours.back(), .caption = fmt::format("{}{}", faces.class_names[static_cast<size_t>(label)], shown % 2 == 1 ? " (evidence)" : "")});
+        tiles.push_back(
+            {.image = colours.back(), .caption = fmt::format("{}{}", faces.class_names[static_cast<size_t>(label)], shown % 2 == 1 ? " (evidence)" : "")});
         ++shown;
       }
     }
@@ -200,7 +211,7 @@ class DrawCommand final : public Command {
 };
 
 /// What augmentation does to a few faces.
-class PreviewCommand final : public DataCommand {
+class PreviewCommand final : public DataCommand<PreviewCommand> {
  public:
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
@@ -208,7 +219,7 @@ class PreviewCommand final : public DataCommand {
     options.group("preview");
     options.add(&out_, {.name = "out", .help = "picture to write"});
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const data::Dataset faces = load(call);
     const data::Augmenter augmenter(augment_, faces.height, faces.width);
     constexpr int64_t kRows = 6;

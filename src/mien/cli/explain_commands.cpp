@@ -21,7 +21,7 @@ std::string pictures_json(const app::LookOptions& look, const std::vector<app::D
 Positional weights_word(app::LookOptions& look) { return {"weights", "weights file or run folder", &look.weights}; }
 Positional data_word(app::LookOptions& look) { return {"data", "csv or folder of faces, or drawn:COUNT", &look.data}; }
 
-class ExplainCommand final : public Command {
+class ExplainCommand final : public ComputingCommand<ExplainCommand> {
  public:
   ExplainCommand() { figure_.file = "{method}/row{row}.png"; }
   void bind(OptionSet& options) override {
@@ -36,7 +36,7 @@ class ExplainCommand final : public Command {
     figure_.bind(options);
   }
   std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     const auto pictures = app::look_task(look_, app::explain_figures(figure_, look_, sheet_), call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
     return 0;
@@ -48,7 +48,7 @@ class ExplainCommand final : public Command {
   int64_t sheet_ = 0;
 };
 
-class MethodsCommand final : public Command {
+class MethodsCommand final : public ComputingCommand<MethodsCommand> {
  public:
   void bind(OptionSet& options) override {
     options.group("methods");
@@ -56,7 +56,7 @@ class MethodsCommand final : public Command {
                 {.name = "network",
                  .help = "say which methods are defined for this network (a built-in one or a network file)"});
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     if (network_.empty()) {
       call.terminal.result(app::method_table_text(nullptr), app::method_table_json(nullptr));
     } else {
@@ -71,7 +71,7 @@ class MethodsCommand final : public Command {
 };
 
 /// One figure of a kind, drawn from weights and, where it needs them, faces.
-class InsideCommand final : public Command {
+class InsideCommand final : public ComputingCommand<InsideCommand> {
  public:
   InsideCommand(app::FigureKind kind, const char* file, const char* faces) {
     figure_.kind = kind;
@@ -92,7 +92,7 @@ class InsideCommand final : public Command {
     if (needs_data()) words.push_back(data_word(look_));
     return words;
   }
-  int run(const Call& call) override {
+  int compute(const Call& call) {
     if (figure_.kind == app::FigureKind::ascent || figure_.kind == app::FigureKind::faces)
       explain::apply_ascent_preset(call.options);
     if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;

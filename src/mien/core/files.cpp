@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "mien/core/error.h"
+#include "mien/core/parallel.h"
 
 namespace mien {
 namespace {
@@ -147,6 +150,62 @@ MappedFile::MappedFile(const fs::path& path) {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+}
+
+FileCopy::FileCopy(const fs::path& path) {
+  struct stat status {};
+  const Descriptor file = open_for_reading(path, status);
+  if (!S_ISREG(status.st_mode)) {
+    copy_ = read_all(file, path, 0, uint64_t{1} << 32);
+    return;
+  }
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* const memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<char*>(memory);
+  use_huge_pages(data_, size_);
+  std::atomic<size_t> missing{0};  // bytes that the file has lost since its size was asked for
+  try {
+    constexpr int64_t kLeastBytes = int64_t{1} << 22;
+    parallel_for(
+        static_cast<int64_t>(size_),
+        [&](int64_t begin, int64_t end) {
+          while (begin < end) {
+            const ssize_t count = ::pread(file.get(), data_ + begin, static_cast<size_t>(end - begin), begin);
+            if (count < 0 && errno == EINTR) continue;
+            if (count < 0) throw_read_error(path, errno);
+            if (count == 0) {
+              missing += static_cast<size_t>(end - begin);
+              return;
+            }
+            begin += count;
+          }
+        },
+        kLeastBytes);
+  } catch (...) {
+    ::munmap(data_, size_);
+    throw;
+  }
+  if (missing > 0) {
+    ::munmap(data_, size_);
+    throw_bad_data(fmt::format("cannot read {}: it became {} bytes shorter meanwhile", path.string(), missing.load()),
+                   "wait until nothing writes it");
+  }
+}
+
+FileCopy::~FileCopy() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+void use_huge_pages([[maybe_unused]] void* begin, [[maybe_unused]] size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr size_t kHugePage = size_t{1} << 21;
+  constexpr size_t kPage = 4096;
+  if (bytes < 2 * kHugePage) return;
+  const size_t skipped = (kPage - reinterpret_cast<uintptr_t>(begin) % kPage) % kPage;
+  ::madvise(static_cast<char*>(begin) + skipped, bytes - skipped, MADV_HUGEPAGE);  // a kernel without them refuses
+#endif
 }
 
 }  // namespace mien

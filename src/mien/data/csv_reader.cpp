@@ -321,8 +321,8 @@ std::string describe(const BadRow& bad, std::string_view text) {
 }  // namespace
 
 Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, Listener& listener) {
-  const MappedFile mapped(path);
-  const std::string_view text = mapped.text();
+  const FileCopy copy(path);
+  const std::string_view text = copy.text();
   const std::string file = path.string();
   if (trim(text.substr(0, 4096)).empty()) {
     throw_bad_data(fmt::format("cannot read {}: it is empty, expected a first line with {}", file, kAcceptedColumns));
@@ -344,6 +344,8 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, L
   dataset.source = file;
   dataset.checksum = checksum(text);
   const auto candidates = static_cast<int64_t>(index.candidates.size());
+  dataset.pixels.reserve(static_cast<size_t>(candidates * pixel_count));
+  use_huge_pages(dataset.pixels.data(), dataset.pixels.capacity());
   dataset.pixels.resize(static_cast<size_t>(candidates * pixel_count));
   std::vector<RowFacts> facts(index.candidates.size());
   std::vector<uint8_t> good(index.candidates.size(), 0);

@@ -341,6 +341,57 @@ void plot_learning_rate_finder(const std::filesystem::path& path,
   write_picture(path, 720, 420, script);
 }
 
+void plot_scaling(const std::filesystem::path& path,
+                  std::span<const NamedCurve> curves,
+                  const std::string& x_label,
+                  const std::string& y_label,
+                  const std::string& title) {
+  std::string script;
+  std::string plots;
+  std::vector<double> tics;
+  for (size_t index = 0; index < curves.size(); ++index) {
+    const NamedCurve& curve = curves[index];
+    if (curve.x.size() != curve.y.size()) {
+      throw_usage(fmt::format("cannot draw {}: {} has {} values of x with {} of y",
+                              path.string(),
+                              curve.name,
+                              curve.x.size(),
+                              curve.y.size()));
+    }
+    std::string data;
+    for (size_t i = 0; i < curve.x.size(); ++i) {
+      if (!std::isfinite(curve.y[i]) || !(curve.y[i] > 0) || !(curve.x[i] > 0)) continue;
+      data += fmt::format("{} {}\n", gnuplot_number(curve.x[i]), gnuplot_number(curve.y[i]));
+      tics.push_back(curve.x[i]);
+    }
+    if (data.empty()) continue;
+    script += fmt::format("$curve{} << EOD\n{}EOD\n", index, data);
+    plots += fmt::format(
+        "{} $curve{} using 1:2 with linespoints pointtype 7 pointsize 0.8 linewidth 2 linecolor rgb '{}' title {}",
+        plots.empty() ? "plot" : ",\\\n ",
+        index,
+        series_color(index, curves.size()).hex(),
+        gnuplot_string(curve.name));
+  }
+  if (plots.empty()) throw_usage(fmt::format("cannot draw {}: there is nothing to draw", path.string()));
+  std::sort(tics.begin(), tics.end());
+  tics.erase(std::unique(tics.begin(), tics.end()), tics.end());
+  std::string labels;
+  for (const double tic : tics)
+    labels += fmt::format(
+        "{}{} {}", labels.empty() ? "" : ", ", gnuplot_tic_label(fmt::format("{:g}", tic)), gnuplot_number(tic));
+  script +=
+      fmt::format("set logscale xy\nset xtics ({})\nset xlabel {}\nset ylabel {}\nset key top left Left reverse\n",
+                  labels,
+                  gnuplot_string(x_label),
+                  gnuplot_string(y_label));
+  script += fmt::format("set xrange [{}:{}]\nset offsets graph 0, graph 0, graph 0.15, graph 0.05\n",
+                        gnuplot_number(tics.front() / 1.2),
+                        gnuplot_number(tics.back() * 1.2));
+  if (!title.empty()) script += fmt::format("set title {} {}\n", gnuplot_string(title), kBold);
+  write_picture(path, 720, 420, script + plots + "\n");
+}
+
 void plot_members(const std::filesystem::path& path,
                   std::span<const evaluation::AccuracyAgainstMembers> points,
                   const std::string& title) {

@@ -55,6 +55,22 @@ void plot_members(const std::filesystem::path& path,
                   std::span<const evaluation::AccuracyAgainstMembers> points,
                   const std::string& title = {});
 
+/// A measured quantity against what was varied. `x`, positive, and `y` have equal lengths; values of y that are not
+/// finite are left out.
+struct NamedCurve {
+  std::string name;
+  std::vector<double> x;
+  std::vector<double> y;
+};
+
+/// Curves with their points, both axes logarithmic, so that a constant cost a face is a straight line. The labels say
+/// what the axes are and their units; `title` may be empty.
+void plot_scaling(const std::filesystem::path& path,
+                  std::span<const NamedCurve> curves,
+                  const std::string& x_label,
+                  const std::string& y_label,
+                  const std::string& title = {});
+
 /// One bar of plot_bars.
 struct Bar {
   std::string name;

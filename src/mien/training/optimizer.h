@@ -22,13 +22,20 @@ class Optimizer {
   /// `names` are the parameters' names, in the same order.
   Optimizer(const OptimizerOptions& options, std::vector<at::Tensor> parameters, std::vector<std::string> names);
 
-  /// One update from the parameters' .grad() with learning rate `rate`. One pass over memory on the CPU.
-  void step(double rate);
-  /// Forgets all gradients.
+  /// Tensors like the parameters, in the same order, that every step moves towards them (an exponential moving
+  /// average).
+  void set_averages(std::vector<at::Tensor> averages);
+
+  /// One update from the parameters' .grad() with learning rate `rate`; then, if set_averages was called,
+  /// average += average_share (parameter - average). On the CPU one pass over the memory of all parameters, after one
+  /// over the gradients where `options.clip_grad` needs their norm; the outcome does not depend on the threads.
+  void step(double rate, double average_share = 0);
+  /// Forgets all gradients: the next backward pass hands over its own tensors, nothing is filled or added.
   void zero_grad();
-  /// L2 norm of the whole gradient, summed in float64; scales the gradient to `options.clip_grad` if that is
-  /// set and smaller. Called by step.
-  double clip();
+  /// L2 norm of the whole gradient, summed in float64. Where it exceeds `options.clip_grad` (and that is not 0), step
+  /// uses the gradient times clip_grad / (norm + 1e-6).
+  /// @source Pascanu, Mikolov & Bengio 2013, algorithm 1; the 1e-6 as in torch.nn.utils.clip_grad_norm_
+  double gradient_norm() const;
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
@@ -41,6 +48,7 @@ class Optimizer {
   std::vector<std::string> names_;
   std::vector<at::Tensor> first_;   // m or u
   std::vector<at::Tensor> second_;  // v
+  std::vector<at::Tensor> averages_;
   int64_t steps_ = 0;
 };
 

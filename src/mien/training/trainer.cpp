@@ -17,6 +17,7 @@
 #include "mien/data/class_weights.h"
 #include "mien/data/preprocess.h"
 #include "mien/evaluation/evaluator.h"
+#include "mien/training/batch_queue.h"
 #include "mien/training/checkpoint.h"
 #include "mien/training/loss.h"
 #include "mien/training/optimizer.h"
@@ -65,12 +66,17 @@ class MovingAverage {
  public:
   MovingAverage(const network::Network& network, double decay) : decay_(decay), shadow_(network.clone()) {}
 
-  void update(const network::Network& network, int64_t step) {
-    const at::NoGradGuard no_grad;
+  /// How far the average moves towards the network in a step, counted from 1.
+  double share(int64_t step) const {
     const double t = static_cast<double>(step);
-    const double decay = std::min(decay_, (1 + t) / (10 + t));
-    for (size_t i = 0; i < shadow_.tensors().size(); ++i) {
-      shadow_.tensors()[i].lerp_(network.tensors()[i].detach(), 1 - decay);
+    return 1 - std::min(decay_, (1 + t) / (10 + t));
+  }
+  /// Moves what no gradient trains (running means and variances); the optimiser moves the rest.
+  void follow_buffers(const network::Network& network, int64_t step) {
+    const at::NoGradGuard no_grad;
+    const auto specs = network.graph().parameter_specs();
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (!specs[i].trainable) shadow_.tensors()[i].lerp_(network.tensors()[i].detach(), share(step));
     }
   }
   const network::Network& network() const { return shadow_; }
@@ -79,6 +85,20 @@ class MovingAverage {
   double decay_;
   network::Network shadow_;
 };
+
+/// Faces whose highest score is that of their (largest) target; the first of equal ones counts, as in argmax.
+int64_t count_correct(const at::Tensor& logits, const at::Tensor& targets) {
+  const at::Tensor scores = logits.detach().to(at::kCPU).contiguous();
+  const at::Tensor wanted = targets.to(at::kCPU).contiguous();
+  const int64_t classes = scores.size(1);
+  const auto best = [&](const at::Tensor& rows, int64_t row) {
+    const float* const first = rows.data_ptr<float>() + row * classes;
+    return std::max_element(first, first + classes) - first;
+  };
+  int64_t correct = 0;
+  for (int64_t row = 0; row < scores.size(0); ++row) correct += best(scores, row) == best(wanted, row) ? 1 : 0;
+  return correct;
+}
 
 /// One start of a run: the objects that live from the first step to the last.
 class Run {
@@ -103,7 +123,10 @@ class Run {
     move_to(network_, device_);
     for (at::Tensor parameter : network_.trainable()) parameter.requires_grad_(true);
     optimizer_.emplace(options_.optimizer, network_.trainable(), network_.trainable_names());
-    if (options_.optimizer.ema_decay > 0) average_.emplace(network_, options_.optimizer.ema_decay);
+    if (options_.optimizer.ema_decay > 0) {
+      average_.emplace(network_, options_.optimizer.ema_decay);
+      optimizer_->set_averages(average_->network().trainable());
+    }
     set_class_weights();
     state_.fingerprint = fingerprint(network_, input);
   }
@@ -187,16 +210,19 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
   // A last batch of one face has no batch statistics: it joins the batch before it.
   int64_t steps = (count + batch_size - 1) / batch_size;
   if (steps > 1 && count - (steps - 1) * batch_size == 1) --steps;
+  std::vector<BatchRange> ranges;
+  for (int64_t step = 0; step < steps; ++step) {
+    ranges.push_back({.begin = step * batch_size, .end = step + 1 == steps ? count : (step + 1) * batch_size});
+  }
+  BatchQueue queue(batches_, order, ranges, epoch);
   double loss_sum = 0;
   int64_t correct = 0;
   double rate = 0;
   const std::string what = fmt::format("epoch {}/{}", epoch, options_.loop.epochs);
   for (int64_t step = 0; step < steps; ++step) {
     if (stop_requested()) return std::nullopt;
-    const int64_t begin = step * batch_size;
-    const int64_t end = step + 1 == steps ? count : begin + batch_size;
-    Batch batch = batches_.make(
-        std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), epoch, begin, step);
+    const auto [begin, end] = ranges[static_cast<size_t>(step)];
+    Batch batch = queue.next();
     if (epoch == 1 && step == 0) observer_.first_batch(batch);
     batch.images = batch.images.to(at::Device(device_));
     batch.targets = batch.targets.to(at::Device(device_));
@@ -214,12 +240,12 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
                                 format_double(rate)));
     }
     loss.backward();
-    optimizer_->step(rate);
+    optimizer_->step(rate, average_ ? average_->share(optimizer_->steps() + 1) : 0);
     optimizer_->zero_grad();
-    if (average_) average_->update(network_, optimizer_->steps());
+    if (average_) average_->follow_buffers(network_, optimizer_->steps());
 
     loss_sum += loss_value * static_cast<double>(end - begin);
-    correct += logits.detach().argmax(1).eq(batch.targets.argmax(1)).sum().item<int64_t>();
+    correct += count_correct(logits, batch.targets);
     const double seconds = seconds_since(start);
     listener_.progress(what,
                        step + 1,

@@ -1,6 +1,8 @@
-"""Times training steps of a network in PyTorch. Reads a JSON job on standard input, writes faces per second.
+"""Measures a network in PyTorch. Reads a JSON job on standard input, writes JSON with "value" and "version".
 
-The job: {"layers": [...], "batch": 128, "threads": 2, "seconds": 4}; a layer is what Mien's graph says of it.
+The job: {"mode": "train", "layers": [...], "batch": 128, "threads": 2, "seconds": 4}; a layer is what Mien's graph says
+of it. mode train: faces/s of training steps; eval: seconds for "faces" faces from bytes to scores; latency: median and
+95th percentile of the milliseconds for one face.
 """
 import json, sys, time
 import torch
@@ -68,11 +70,17 @@ class Graph(nn.Module):
         return out[-1]
 
 
-def main():
-    job = json.load(sys.stdin)
-    torch.set_num_threads(job["threads"])
-    torch.manual_seed(0)
-    net = Graph(job["layers"]).to(memory_format=torch.channels_last).train()
+def timed(step, seconds, least):
+    times = []
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds or len(times) < least:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return sorted(times)
+
+
+def train(net, job):
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     n = job["batch"]
     images = torch.rand(n, *job["input"]).contiguous(memory_format=torch.channels_last)
@@ -87,14 +95,42 @@ def main():
 
     step()
     step()
-    times = []
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < job["seconds"] or len(times) < 3:
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    times.sort()
-    print(json.dumps({"faces_per_second": n / times[len(times) // 2], "version": torch.__version__}))
+    times = timed(step, job["seconds"], 3)
+    return {"value": n / times[len(times) // 2]}
+
+
+def predict(net, images, batch):
+    """Scores of uint8 images, in batches."""
+    out = []
+    for begin in range(0, len(images), batch):
+        x = images[begin : begin + batch].float().div_(255).contiguous(memory_format=torch.channels_last)
+        out.append(net(x))
+    return torch.cat(out)
+
+
+def main():
+    job = json.load(sys.stdin)
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(0)
+    net = Graph(job["layers"]).to(memory_format=torch.channels_last)
+    if job["mode"] == "train":
+        answer = train(net.train(), job)
+    else:
+        net.eval()
+        with torch.no_grad():
+            if job["mode"] == "eval":
+                images = torch.randint(0, 256, (job["faces"], *job["input"]), dtype=torch.uint8)
+                predict(net, images[: job["batch"]], job["batch"])
+                start = time.perf_counter()
+                predict(net, images, job["batch"])
+                answer = {"value": time.perf_counter() - start}
+            else:
+                image = torch.randint(0, 256, (1, *job["input"]), dtype=torch.uint8)
+                for _ in range(5):
+                    predict(net, image, 1)
+                times = timed(lambda: predict(net, image, 1), job["seconds"], 20)
+                answer = {"value": 1e3 * times[len(times) // 2], "high": 1e3 * times[len(times) * 95 // 100]}
+    print(json.dumps({**answer, "version": torch.__version__}))
 
 
 main()

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace mien::cli {
+
+/// Whether this is `mien` itself, which is linked without libtorch (it takes 0.7 s to load): it answers help, mistakes
+/// on the command line and small questions, and hands everything else over to `mien-compute`, which is built of the
+/// same sources and complete.
+#ifdef MIEN_FRONT
+inline constexpr bool kIsFront = true;
+#else
+inline constexpr bool kIsFront = false;
+#endif
+
+/// Goes on as the program `mien-compute` beside this one, with the same words, process and standard streams. Throws
+/// Error(failed) if it cannot be started.
+[[noreturn]] void hand_over(std::span<const std::string> words);
+
+}  // namespace mien::cli
