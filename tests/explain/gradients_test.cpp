@@ -116,8 +116,8 @@ TEST(IntegratedGradients, SumToTheScoresDifference) {
   EXPECT_LT(relative_difference(sum_of_maps(explain_with("integrated-gradients", question)), difference), 0.02);
 }
 
-TEST(IntegratedGradients, AreExactForAPolynomialOfTwiceTheSteps) {
-  // sigmoid is smooth: 8 Gauss points leave nothing to see, and one point more changes nothing
+TEST(IntegratedGradients, NeedFewPointsWhereTheScoreIsSmooth) {
+  // 8 Gauss points are exact for polynomials up to degree 15, and sigmoid is near one
   const network::Network network = random_network(R"("flatten", { dense = 4 }, "sigmoid", { dense = 3 })");
   const Question question = question_of(network);
   MethodOptions options;
@@ -228,7 +228,7 @@ TEST(GradientMethods, ExplainGreyAndColourFacesWithMapsOfTheFacesSize) {
 }
 
 TEST(GradientMethods, WorkOnTheBuiltInNetworksOrSayInOneLineWhyNot) {
-  for (const char* name : {"box3", "dnn3", "plain6", "leaky4", "tiny-mobile", "resnet18-48"}) {
+  for (const char* name : {"dnn3", "plain6", "leaky4", "tiny-mobile"}) {
     const network::Network network = frozen(network::Network(network::load_graph(name), 1));
     const Question question = question_of(network, 2);
     for (const MethodSpec& spec : gradient_methods()) {

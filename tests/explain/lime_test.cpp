@@ -312,6 +312,17 @@ TEST(SolveSemidefinite, SolvesAndGivesADependentVariableZero) {
   EXPECT_NEAR(dependent[2], 2, 1e-12);
 }
 
+TEST(MaskRegression, SelectsWhatAddsToTheChosenNotWhatResemblesThem) {
+  // Values are 2 * first + third; the second feature is the first but for one sample, and adds nothing.
+  const std::vector<uint8_t> masks = {1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0};
+  std::vector<double> values;
+  for (size_t sample = 0; sample < 8; ++sample) values.push_back(2.0 * masks[sample * 3] + masks[sample * 3 + 2]);
+  const std::vector<double> weights(8, 1.0);
+  const MaskRegression regression(masks, 3, values, weights);
+  EXPECT_EQ(regression.forward_selection(2), (std::vector<int64_t>{0, 2}));
+  EXPECT_NEAR(regression.ridge({0, 2}, 0).r2, 1, 1e-12);
+}
+
 TEST(MaskRegression, OfAConstantHasNoWeightsAndMissesNothing) {
   const std::vector<uint8_t> masks = {1, 1, 0, 1, 1, 0, 0, 0};
   const std::vector<double> values(4, 0.3);

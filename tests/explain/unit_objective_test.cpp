@@ -7,7 +7,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "mien/explain/evaluation_block.h"
-#include "mien/explain/winograd.h"
 
 namespace mien::explain {
 namespace {
@@ -123,26 +122,6 @@ TEST(EvaluationBlock, GivesWhatItsLayersGiveOneByOne) {
     const at::Tensor gradient = torch::autograd::grad({found}, {input}, {seed}).front();
     EXPECT_LT(network::relative_difference(gradient, torch::autograd::grad({expected}, {input}, {seed}).front()), 2e-6)
         << each.layers;
-  }
-}
-
-TEST(TiledConvolution, GivesThePlainSumAndItsGradient) {
-  for (const char* padding : {R"(, padding = "same")", ""}) {
-    const Network network = lively(network::graph_of(
-        fmt::format(R"({{ conv = 32, kernel = 5{} }}, "relu", "flatten", {{ dense = 3 }})", padding), "[16, 13, 18]"));
-    const network::Layer& layer = network.graph().layers[1];
-    const auto tiled = TiledConvolution::find(layer, network.tensor("conv1.weight"), network.tensor("conv1.bias"));
-    ASSERT_NE(tiled, nullptr);
-    const at::AutoGradMode with_gradient(true);
-    const at::Tensor input = (network::random_images(network.graph(), 3) - 0.5).set_requires_grad(true);
-    const at::Tensor expected = network.run_layer(1, {input}, Mode::evaluation);
-    const at::Tensor found = tiled->run(input);
-    EXPECT_LT(network::relative_difference(found.detach(), expected.detach()), 2e-5);
-    const at::Tensor seed =
-        network::random_images(network.graph(), 20, 8).flatten().slice(0, 0, found.numel()).view(found.sizes()) - 0.5;
-    EXPECT_LT(network::relative_difference(torch::autograd::grad({found}, {input}, {seed}).front(),
-                                           torch::autograd::grad({expected}, {input}, {seed}).front()),
-              2e-5);
   }
 }
 

@@ -79,17 +79,25 @@ Maps explain_occlusion(const Question& question, const MethodOptions& options) {
   const auto count = static_cast<int64_t>(windows.size());
   const at::Tensor scores = score_variants(question, question.score, 1 + count, options.batch_size, write);
 
-  at::Tensor drops = at::zeros({rows.size(0), height, width}, at::kDouble);
-  at::Tensor cover_counts = at::zeros({height, width}, at::kDouble);
-  for (int64_t i = 0; i < count; ++i) {
-    const Window& window = windows[static_cast<size_t>(i)];
-    const auto part = [&](const at::Tensor& map) {
-      return map.slice(-2, window.top, window.bottom).slice(-1, window.left, window.right);
-    };
-    part(cover_counts).add_(1);
-    part(drops).add_((scores.select(1, 0) - scores.select(1, 1 + i)).reshape({-1, 1, 1}));
+  // Plain loops: tensor operations on hundreds of small windows would take longer than a fast network's passes.
+  at::Tensor values = at::empty({rows.size(0), height, width}, at::kFloat);
+  for (int64_t image = 0; image < rows.size(0); ++image) {
+    const double* score = scores.data_ptr<double>() + image * (1 + count);
+    std::vector<double> drops(static_cast<size_t>(height * width), 0.0);
+    std::vector<double> window_counts(drops.size(), 0.0);
+    for (int64_t i = 0; i < count; ++i) {
+      const Window& window = windows[static_cast<size_t>(i)];
+      for (int64_t y = window.top; y < window.bottom; ++y) {
+        for (int64_t x = window.left; x < window.right; ++x) {
+          drops[static_cast<size_t>(y * width + x)] += score[0] - score[1 + i];
+          window_counts[static_cast<size_t>(y * width + x)] += 1;
+        }
+      }
+    }
+    float* map = values.data_ptr<float>() + image * height * width;
+    for (size_t i = 0; i < drops.size(); ++i) map[i] = static_cast<float>(drops[i] / window_counts[i]);
   }
-  Maps maps{.values = (drops / cover_counts).to(at::kFloat)};
+  Maps maps{.values = values};
   for (int64_t image = 0; image < rows.size(0); ++image)
     maps.facts.push_back({{"windows", static_cast<double>(count)}, {"score", scores[image][0].item<double>()}});
   return maps;

@@ -19,6 +19,10 @@
 namespace mien::explain {
 namespace {
 
+/// Points in one pass, if batch_size allows as many: more do not fill the cores better, and their activations leave the
+/// caches (measured on leaky4: 128 points at a time take 1.5 times as long).
+constexpr int64_t kPoints = 32;
+
 /// Sample `sample` of image `image`, for each row of a pass.
 struct Rows {
   at::Tensor image;  // [B] int64
@@ -34,9 +38,10 @@ void sample_gradients(const Question& question,
                       const std::function<at::Tensor(const Rows&)>& points,
                       const std::function<void(const Rows&, const at::Tensor&)>& take) {
   const int64_t all = question.images.size(0) * samples;
-  for (int64_t begin = 0; begin < all; begin += batch_size) {
+  const int64_t pass = std::min(batch_size, kPoints);
+  for (int64_t begin = 0; begin < all; begin += pass) {
     Rows rows;
-    for (int64_t row = begin; row < std::min(all, begin + batch_size); ++row) {
+    for (int64_t row = begin; row < std::min(all, begin + pass); ++row) {
       rows.image_of.push_back(row / samples);
       rows.sample_of.push_back(row % samples);
     }

@@ -11,7 +11,6 @@
 
 #include "mien/core/error.h"
 #include "mien/explain/evaluation_block.h"
-#include "mien/explain/winograd.h"
 
 namespace mien::explain {
 namespace {
@@ -70,7 +69,6 @@ struct UnitObjective::Impl {
   std::vector<int> read;                         // of those, the ones that the selected part reads
   std::map<int, std::vector<int64_t>> selected;  // nodes of which one channel an image is needed: which
   std::map<int, std::unique_ptr<EvaluationBlock>> blocks;
-  std::map<int, std::shared_ptr<const TiledConvolution>> tiled_convolutions;
   mutable std::vector<at::Tensor> constant_gradient;  // of `read`, in order, where the selected part is affine
   mutable at::Tensor constant_value;                  // [N], with zeros for everything read
 
@@ -302,10 +300,6 @@ struct UnitObjective::Impl {
         const int last = block->last();
         blocks[index] = std::move(block);
         index = last;
-      } else if (node(index).kind == LayerKind::conv) {
-        const at::Tensor bias = node(index).bias ? parameter(node(index), "bias") : at::Tensor();
-        if (auto tiled = TiledConvolution::find(node(index), parameter(node(index), "weight"), bias))
-          tiled_convolutions[index] = tiled;
       }
     }
   }
@@ -322,8 +316,6 @@ struct UnitObjective::Impl {
       if (const auto block = blocks.find(index); block != blocks.end()) {
         index = block->second->last();
         outputs[static_cast<size_t>(index)] = block->second->run(inputs.front());
-      } else if (const auto tiled = tiled_convolutions.find(index); tiled != tiled_convolutions.end()) {
-        outputs[static_cast<size_t>(index)] = tiled->second->run(inputs.front());
       } else {
         outputs[static_cast<size_t>(index)] = network.run_layer(index, inputs, Mode::evaluation);
       }
