@@ -10,6 +10,8 @@
 #include "mien/core/error.h"
 #include "mien/core/random.h"
 #include "mien/core/text.h"
+#include "mien/network/block.h"
+#include "mien/network/convolution.h"
 #include "mien/network/plan.h"
 
 namespace mien::network {
@@ -58,13 +60,16 @@ at::Tensor activate(const Layer& layer, const at::Tensor& x, bool in_place) {
   }
 }
 
+void check_statistics(const Layer& layer, const at::Tensor& x) {
+  if (x.numel() / x.size(1) >= 2) return;
+  throw_usage(
+      fmt::format("cannot train {} on a batch of {}: it needs more than one value a channel", layer.name, x.size(0)),
+      "use batches of at least 2 images");
+}
+
 at::Tensor normalise(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
   const bool is_training = mode == Mode::training;
-  if (is_training && x.numel() / x.size(1) < 2) {
-    throw_usage(
-        fmt::format("cannot train {} on a batch of {}: it needs more than one value a channel", layer.name, x.size(0)),
-        "use batches of at least 2 images");
-  }
+  if (is_training) check_statistics(layer, x);
   return at::batch_norm(x,
                         own[0],
                         own[1],
@@ -76,12 +81,25 @@ at::Tensor normalise(const Layer& layer, const at::Tensor& x, const std::vector<
                         /*cudnn_enabled=*/true);
 }
 
-/// One step's output. `own` are the tensors of its layer in the order of parameter_specs().
+DropoutKey dropout_key(const Layer& layer, int node, uint64_t seed) {
+  return {.seed = seed, .layer = static_cast<uint32_t>(node), .probability = static_cast<float>(layer.probability)};
+}
+
+/// On the CPU the mask that a block would use; elsewhere libtorch's own kernel.
+at::Tensor drop(const Layer& layer, int node, const at::Tensor& x, uint64_t seed) {
+  if (layer.probability <= 0) return x;
+  if (!x.is_cpu()) return at::dropout(x, layer.probability, /*train=*/true);
+  return x * dropout_mask(dropout_key(layer, node, seed), x);
+}
+
+/// One node's output. `own` are the tensors of its layer in the order of parameter_specs().
 at::Tensor run_step(const Step& step,
                     const Layer& layer,
                     const std::vector<at::Tensor>& inputs,
                     const std::vector<at::Tensor>& own,
                     Mode mode,
+                    uint64_t dropout_seed,
+                    bool is_fused,
                     bool in_place) {
   const at::Tensor& x = inputs.front();
   const std::vector<int64_t> kernel{layer.kernel_height, layer.kernel_width};
@@ -90,14 +108,12 @@ at::Tensor run_step(const Step& step,
   switch (layer.kind) {
     case LayerKind::input:
       return x;
-    case LayerKind::conv:
-      return at::conv2d(step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before),
-                        own[0],
-                        layer.bias ? own[1] : none,
-                        stride,
-                        step.padding,
-                        /*dilation=*/{1, 1},
-                        layer.groups);
+    case LayerKind::conv: {
+      const at::Tensor padded = step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before);
+      const at::Tensor bias = layer.bias ? own[1] : none;
+      if (is_fused) return run_convolution(padded, own[0], bias, layer.stride, step.padding, layer.groups);
+      return at::conv2d(padded, own[0], bias, stride, step.padding, /*dilation=*/{1, 1}, layer.groups);
+    }
     case LayerKind::dense:
       return at::linear(x, own[0], layer.bias ? own[1] : none);
     case LayerKind::batch_norm:
@@ -116,7 +132,7 @@ at::Tensor run_step(const Step& step,
     case LayerKind::flatten:
       return at::flatten(x, 1);
     case LayerKind::dropout:
-      return mode == Mode::training ? at::dropout(x, layer.probability, /*train=*/true) : x;
+      return mode == Mode::training ? drop(layer, step.output(), x, dropout_seed) : x;
     case LayerKind::add:
       return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
     case LayerKind::multiply:
@@ -125,11 +141,17 @@ at::Tensor run_step(const Step& step,
   throw_failed(fmt::format("layer {} has no operation", layer.name));
 }
 
+Activation activation_of(const Layer& layer) {
+  if (layer.kind == LayerKind::relu) return Activation::relu;
+  return layer.kind == LayerKind::leaky_relu ? Activation::leaky_relu : Activation::silu;
+}
+
 }  // namespace
 
 Network::Network(Graph graph, uint64_t seed)
     : graph_(std::move(graph)),
       plan_(std::make_shared<const Plan>(make_plan(graph_))),
+      fused_plan_(std::make_shared<const Plan>(make_fused_plan(graph_))),
       specs_(graph_.parameter_specs()),
       layer_tensors_(graph_.layers.size()) {
   for (const ParameterSpec& spec : specs_) {
@@ -159,35 +181,105 @@ void Network::check_images(const at::Tensor& images_nchw) const {
   }
 }
 
+std::vector<at::Tensor> Network::tensors_of(int node) const {
+  std::vector<at::Tensor> own;
+  for (const int tensor : layer_tensors_[static_cast<size_t>(node)]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
+  return own;
+}
+
+uint64_t Network::next_dropout_seed(Mode mode) const {
+  const auto drops = [](const Layer& layer) { return layer.kind == LayerKind::dropout && layer.probability > 0; };
+  const bool needs_one = mode == Mode::training && std::any_of(graph_.layers.begin(), graph_.layers.end(), drops);
+  return needs_one ? draw_dropout_seed() : 0;
+}
+
+bool Network::can_fuse(const at::Tensor& images_nchw) const {
+  const auto fits = [](const at::Tensor& t) { return t.is_cpu() && t.scalar_type() == at::kFloat; };
+  return is_fused_ && fits(images_nchw) && std::all_of(tensors_.begin(), tensors_.end(), fits);
+}
+
+at::Tensor Network::run_node(int node, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const {
+  if (node == 0) return inputs.front();
+  const auto index = static_cast<size_t>(node);
+  return run_step(plan_->steps[index - 1], graph_.layers[index], inputs, tensors_of(node), mode, dropout_seed, /*is_fused=*/false, /*in_place=*/false);
+}
+
+at::Tensor Network::run_fused(const Step& step, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const {
+  const Block& block = *step.block;
+  const auto layer = [&](int node) -> const Layer& { return graph_.layers[static_cast<size_t>(node)]; };
+  BlockCall call{.may_overwrite = step.may_overwrite, .may_reuse = block.may_reuse};
+  BlockArguments& arguments = call.arguments;
+  if (block.before >= 0) {
+    arguments.before = activation_of(layer(block.before));
+    arguments.before_slope = static_cast<float>(layer(block.before).negative_slope);
+  }
+  if (block.batch_norm >= 0) {
+    const Layer& norm = layer(block.batch_norm);
+    call.batch_statistics = mode == Mode::training;
+    if (call.batch_statistics) check_statistics(norm, inputs.front());
+    const std::vector<at::Tensor> own = tensors_of(block.batch_norm);
+    call.gamma = own[0];
+    call.beta = own[1];
+    call.running_mean = own[2];
+    call.running_variance = own[3];
+    call.epsilon = norm.epsilon;
+    call.momentum = norm.momentum;
+  }
+  if (block.after >= 0) {
+    arguments.after = activation_of(layer(block.after));
+    arguments.after_slope = static_cast<float>(layer(block.after).negative_slope);
+  }
+  if (block.max_pool >= 0) arguments.pool = layer(block.max_pool).stride;
+  if (block.dropout >= 0 && mode == Mode::training) {
+    arguments.dropout = dropout_key(layer(block.dropout), block.dropout, dropout_seed);
+  }
+  return run_block(std::move(call), inputs.front(), block.add >= 0 ? inputs[1] : at::Tensor());
+}
+
 at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, Mode mode) const {
-  const auto index = static_cast<size_t>(layer);
-  const Layer& node = graph_.layers.at(index);
+  const Layer& node = graph_.layers.at(static_cast<size_t>(layer));
   const size_t expected = std::max<size_t>(1, node.inputs.size());
   if (inputs.size() != expected) {
     throw_usage(
         fmt::format("cannot run {} of {} on {} inputs, expected {}", node.name, graph_.name, inputs.size(), expected));
   }
-  if (layer == 0) return inputs.front();
-  std::vector<at::Tensor> own;
-  for (const int tensor : layer_tensors_[index]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
-  return run_step(plan_->steps[index - 1], node, inputs, own, mode, /*in_place=*/false);
+  return run_node(layer, inputs, mode, node.kind == LayerKind::dropout ? next_dropout_seed(mode) : 0);
 }
 
 at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
   check_images(images_nchw);
+  const int64_t count = images_nchw.size(0);
+  const int64_t part = fused_plan_->images_in_cache;
+  const bool splits = mode == Mode::evaluation && !at::GradMode::is_enabled() && count > part && can_fuse(images_nchw);
+  if (!splits) return run_plan(images_nchw, mode);
+  at::Tensor logits = at::empty({count, graph_.classes()}, images_nchw.options());
+  for (int64_t begin = 0; begin < count; begin += part) {
+    const int64_t end = std::min(count, begin + part);
+    logits.slice(0, begin, end).copy_(run_plan(images_nchw.slice(0, begin, end), mode));
+  }
+  return logits;
+}
+
+at::Tensor Network::run_plan(const at::Tensor& images_nchw, Mode mode) const {
+  const bool fuses = can_fuse(images_nchw);
+  const Plan& plan = fuses ? *fused_plan_ : *plan_;
+  const uint64_t dropout_seed = next_dropout_seed(mode);
   // Autograd keeps some outputs for the backward pass; without it a dead input's memory is free for the result.
   const bool may_overwrite = !at::GradMode::is_enabled();
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
   std::vector<at::Tensor> inputs;
-  std::vector<at::Tensor> own;
-  for (const Step& step : plan_->steps) {
+  for (const Step& step : plan.steps) {
     const auto node = static_cast<size_t>(step.output());
     inputs.clear();
-    own.clear();
     for (const int input : step.inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
-    for (const int tensor : layer_tensors_[node]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
-    outputs[node] = run_step(step, graph_.layers[node], inputs, own, mode, may_overwrite && step.may_overwrite);
+    if (step.block) {
+      outputs[node] = run_fused(step, inputs, mode, dropout_seed);
+    } else {
+      const bool in_place = may_overwrite && step.may_overwrite;
+      outputs[node] =
+          run_step(step, graph_.layers[node], inputs, tensors_of(step.output()), mode, dropout_seed, fuses, in_place);
+    }
     for (const int dead : step.release) outputs[static_cast<size_t>(dead)] = at::Tensor();
   }
   return outputs.back();
@@ -202,6 +294,7 @@ at::Tensor Network::forward_visit(const at::Tensor& images_nchw,
   if (end >= static_cast<int>(graph_.layers.size())) {
     throw_usage(fmt::format("cannot stop {} after layer {}, it has {}", graph_.name, last, graph_.layers.size()));
   }
+  const uint64_t dropout_seed = next_dropout_seed(mode);
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
   visit(0, images_nchw);
@@ -210,7 +303,7 @@ at::Tensor Network::forward_visit(const at::Tensor& images_nchw,
     for (const int input : graph_.layers[static_cast<size_t>(node)].inputs) {
       inputs.push_back(outputs[static_cast<size_t>(input)]);
     }
-    outputs[static_cast<size_t>(node)] = run_layer(node, inputs, mode);
+    outputs[static_cast<size_t>(node)] = run_node(node, inputs, mode, dropout_seed);
     visit(node, outputs[static_cast<size_t>(node)]);
     for (const int dead : plan_->steps[static_cast<size_t>(node) - 1].release) {
       outputs[static_cast<size_t>(dead)] = at::Tensor();

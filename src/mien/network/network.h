@@ -19,6 +19,7 @@ namespace mien::network {
 enum class Mode { training, evaluation };
 
 struct Plan;
+struct Step;
 
 /// A graph with its parameters: what is trained, evaluated and explained. float32, on one device. Copies share
 /// parameters (like at::Tensor). Convolutions keep their weights channels-last, so that activations are channels-last
@@ -34,9 +35,16 @@ class Network {
 
   /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised), N > 0. Throws Error(usage) if the shape is
   /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph
-  /// where at::GradMode is on. In training mode batch norm updates its running statistics and dropout draws from ATen's
-  /// default generator.
+  /// where at::GradMode is on. In training mode batch norm updates its running statistics, and a network with dropout draws
+  /// one number from ATen's default generator for the CPU, from which all masks of this pass follow (on the CPU; on a
+  /// GPU libtorch's dropout draws from the GPU's generator).
   at::Tensor forward(const at::Tensor& images_nchw, Mode mode) const;
+
+  /// Whether `forward` computes activation, batch norm, residual add, pool and dropout in fused blocks, as it does for
+  /// float32 on the CPU, or every layer by libtorch's own function. Both give the same numbers up to rounding, with the
+  /// same dropout masks; the blocks have first derivatives only. Holds for this object, not for its copies so far.
+  void set_fused(bool is_fused) { is_fused_ = is_fused; }
+  bool is_fused() const { return is_fused_; }
 
   /// Output of every layer in turn, the input's included, to `visit(index, output)`; stops after layer `last` (-1: all)
   /// and returns its output. Outputs stay valid: nothing is computed in place.
@@ -64,9 +72,17 @@ class Network {
 
  private:
   void check_images(const at::Tensor& images_nchw) const;
+  at::Tensor run_plan(const at::Tensor& images_nchw, Mode mode) const;
+  bool can_fuse(const at::Tensor& images_nchw) const;
+  uint64_t next_dropout_seed(Mode mode) const;
+  std::vector<at::Tensor> tensors_of(int node) const;
+  at::Tensor run_node(int node, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const;
+  at::Tensor run_fused(const Step& step, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const;
 
   Graph graph_;
-  std::shared_ptr<const Plan> plan_;  // of graph_
+  std::shared_ptr<const Plan> plan_;        // of graph_, one step a node
+  std::shared_ptr<const Plan> fused_plan_;  // of graph_, with blocks
+  bool is_fused_ = true;
   std::vector<ParameterSpec> specs_;
   std::vector<at::Tensor> tensors_;
   std::vector<std::vector<int>> layer_tensors_;  // for each layer, indices into tensors_

@@ -5,6 +5,9 @@
 namespace mien::network {
 namespace {
 
+constexpr int64_t kCacheFloats = 1'200'000;  // of one layer's output: about 5 MB, which the usual last-level cache has for a thread
+constexpr int64_t kFewestImages = 4;         // fewer keep two threads waiting for each other
+
 /// Operations whose output may be the memory of their input: flatten is a view of it, dropout passes it on in
 /// evaluation mode.
 bool may_share_memory(LayerKind kind) { return kind == LayerKind::flatten || kind == LayerKind::dropout; }
@@ -23,44 +26,146 @@ bool can_overwrite(LayerKind kind) {
   }
 }
 
-}  // namespace
+auto& at(auto& values, int index) { return values[static_cast<size_t>(index)]; }
 
-Plan make_plan(const Graph& graph) {
-  const auto count = static_cast<int>(graph.layers.size());
-  const auto at = [](auto& values, int index) -> auto& { return values[static_cast<size_t>(index)]; };
+bool is_activation(LayerKind kind) {
+  return kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu;
+}
 
+bool is_fusible_pool(const Layer& layer) {
+  return layer.kind == LayerKind::max_pool && layer.kernel_height == layer.kernel_width &&
+         layer.stride == layer.kernel_height && layer.padding == Padding{};
+}
+
+/// Steps in order of their last node, with everything but `release` and `may_overwrite`.
+using Steps = std::vector<Step>;
+
+Step single_step(const Graph& graph, int node) {
+  const Layer& layer = at(graph.layers, node);
+  Step step{.layers = {node}, .inputs = layer.inputs};
+  if (layer.padding.is_symmetric()) {
+    step.padding = {layer.padding.top, layer.padding.left};
+  } else {
+    step.pad_before = {layer.padding.left, layer.padding.right, layer.padding.top, layer.padding.bottom};
+  }
+  return step;
+}
+
+/// Fills in what depends on the order of the steps.
+Plan with_lifetimes(const Graph& graph, Steps steps) {
   std::vector<int> owner(graph.layers.size());       // the node that allocated a node's memory
-  std::vector<int> last_read(graph.layers.size());   // of a node's output
+  std::vector<int> last_read(graph.layers.size());   // of a node's output: the step's last node
   std::vector<int> owner_read(graph.layers.size());  // of a node's memory, by whatever name
-  for (int node = 0; node < count; ++node) {
-    const Layer& layer = at(graph.layers, node);
-    at(owner, node) = may_share_memory(layer.kind) ? at(owner, layer.inputs.front()) : node;
+  for (const Step& step : steps) {
+    const int node = step.output();
+    const bool shares = !step.block && may_share_memory(at(graph.layers, node).kind);
+    at(owner, node) = shares ? at(owner, step.inputs.front()) : node;
     at(last_read, node) = node;
-    for (const int input : layer.inputs) {
+    for (const int input : step.inputs) {
       at(last_read, input) = node;
       at(owner_read, at(owner, input)) = node;
     }
   }
-
-  Plan plan;
-  for (int node = 1; node < count; ++node) {
-    const Layer& layer = at(graph.layers, node);
-    Step step{.layers = {node}, .inputs = layer.inputs};
-    for (const int input : layer.inputs) {
+  for (Step& step : steps) {
+    const int node = step.output();
+    for (const int input : step.inputs) {
       const bool is_listed = std::find(step.release.begin(), step.release.end(), input) != step.release.end();
       if (at(last_read, input) == node && !is_listed) step.release.push_back(input);
     }
-    const int memory = at(owner, layer.inputs.front());
+    const int memory = at(owner, step.inputs.front());
     const bool is_callers = memory == 0;  // the images
-    step.may_overwrite = can_overwrite(layer.kind) && !is_callers && at(owner_read, memory) == node;
-    if (layer.padding.is_symmetric()) {
-      step.padding = {layer.padding.top, layer.padding.left};
-    } else {
-      step.pad_before = {layer.padding.left, layer.padding.right, layer.padding.top, layer.padding.bottom};
+    const bool can = step.block ? step.block->max_pool < 0 : can_overwrite(at(graph.layers, node).kind);
+    step.may_overwrite = can && !is_callers && at(owner_read, memory) == node;
+    if (step.block) {
+      const LayerKind producer = at(graph.layers, step.inputs.front()).kind;
+      step.block->may_reuse = (producer == LayerKind::conv || producer == LayerKind::dense) &&
+                              at(last_read, step.inputs.front()) == node &&
+                              std::count(step.inputs.begin(), step.inputs.end(), step.inputs.front()) == 1;
     }
-    plan.steps.push_back(std::move(step));
   }
-  return plan;
+  int64_t largest = 1;
+  for (const Layer& layer : graph.layers) largest = std::max(largest, layer.output_shape.elements());
+  return Plan{.steps = std::move(steps), .images_in_cache = std::max(kFewestImages, kCacheFloats / largest)};
+}
+
+/// The longest block that starts at `start`: its nodes in order; fewer than one where none does.
+class BlockFinder {
+ public:
+  explicit BlockFinder(const Graph& graph) : graph_(graph), readers_(graph.layers.size()) {
+    for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
+      for (const int input : at(graph.layers, node).inputs) at(readers_, input).push_back(node);
+    }
+  }
+
+  std::optional<Step> find(int start) {
+    step_ = Step{};
+    step_.inputs = {at(graph_.layers, start).inputs.front()};
+    next_ = start;
+    Block block;
+    const bool starts_with_activation = is_activation(kind());
+    if (starts_with_activation && kind_after(start) == LayerKind::batch_norm) take(block.before);
+    if (kind() == LayerKind::batch_norm) take(block.batch_norm);
+    if (kind() == LayerKind::add && add_fits()) take_add(block.add);
+    if (block.before < 0 && is_activation(kind())) take(block.after);
+    if (block.add < 0 && next_ >= 0 && is_fusible_pool(at(graph_.layers, next_))) take(block.max_pool);
+    if (block.add < 0 && kind() == LayerKind::dropout) take(block.dropout);
+    // One activation or add alone is libtorch's single pass already.
+    const bool is_worthwhile = step_.layers.size() > 1 || block.batch_norm >= 0 || block.max_pool >= 0 || block.dropout >= 0;
+    if (!is_worthwhile) return std::nullopt;
+    step_.block = block;
+    return step_;
+  }
+
+ private:
+  LayerKind kind() const { return next_ < 0 ? LayerKind::input : at(graph_.layers, next_).kind; }
+  LayerKind kind_after(int node) const {
+    const int after = only_reader(node);
+    return after < 0 ? LayerKind::input : at(graph_.layers, after).kind;
+  }
+  int only_reader(int node) const { return at(readers_, node).size() == 1 ? at(readers_, node).front() : -1; }
+
+  void take(int& role) {
+    role = next_;
+    step_.layers.push_back(next_);
+    next_ = only_reader(next_);
+  }
+
+  /// Both operands are of one shape (graphs check that) and the other one is not this block's own start.
+  bool add_fits() const { return at(graph_.layers, next_).inputs.size() == 2; }
+  void take_add(int& role) {
+    const std::vector<int>& operands = at(graph_.layers, next_).inputs;
+    const int own = step_.layers.empty() ? step_.inputs.front() : step_.layers.back();
+    step_.inputs.push_back(operands[0] == own ? operands[1] : operands[0]);
+    take(role);
+  }
+
+  const Graph& graph_;
+  std::vector<std::vector<int>> readers_;
+  Step step_;
+  int next_ = -1;
+};
+
+}  // namespace
+
+Plan make_plan(const Graph& graph) {
+  Steps steps;
+  for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) steps.push_back(single_step(graph, node));
+  return with_lifetimes(graph, std::move(steps));
+}
+
+Plan make_fused_plan(const Graph& graph) {
+  BlockFinder finder(graph);
+  Steps steps;
+  std::vector<bool> is_taken(graph.layers.size());
+  for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
+    if (is_taken[static_cast<size_t>(node)]) continue;
+    auto block = finder.find(node);
+    steps.push_back(block ? std::move(*block) : single_step(graph, node));
+    for (const int layer : steps.back().layers) is_taken[static_cast<size_t>(layer)] = true;
+  }
+  // A block runs where its last node stands: by then an add's other operand is there.
+  std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.output() < b.output(); });
+  return with_lifetimes(graph, std::move(steps));
 }
 
 }  // namespace mien::network

@@ -1,14 +1,26 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "mien/network/graph.h"
 
 namespace mien::network {
 
-/// One operation of an execution plan. Today each covers one node; an operation that computes several nodes in one
-/// pass over memory takes the place of theirs.
+/// Nodes that one pass over memory computes, in this order; -1 where the block has none of a kind. An activation stands
+/// before the normalisation or after it, not on both sides; a block with an add has neither pool nor dropout.
+struct Block {
+  int before = -1;        ///< activation in front of the batch norm
+  int batch_norm = -1;
+  int add = -1;           ///< its other operand is inputs[1] of the step
+  int after = -1;         ///< activation behind the batch norm and the add, or without any
+  int max_pool = -1;      ///< windows side by side, without padding
+  int dropout = -1;
+  bool may_reuse = false; ///< the input's memory is of no use to anyone after this block's backward pass
+};
+
+/// One operation of an execution plan: one node, or a block of several.
 struct Step {
   std::vector<int> layers;     ///< nodes that it computes, in order; the last one's output is the step's output
   std::vector<int> inputs;     ///< nodes whose outputs it reads
@@ -21,6 +33,8 @@ struct Step {
   std::vector<int64_t> pad_before;
   std::vector<int64_t> padding{0, 0};  ///< of the operation itself: height, width
 
+  std::optional<Block> block;  ///< of a step that computes one
+
   int output() const { return layers.back(); }
 };
 
@@ -28,9 +42,14 @@ struct Step {
 /// the images.
 struct Plan {
   std::vector<Step> steps;
+  int64_t images_in_cache = 0;  ///< images whose largest layer output stays in the processor's cache from one step to the next
 };
 
-/// The plan of a checked graph.
+/// The plan of a checked graph, one step a node.
 Plan make_plan(const Graph& graph);
+
+/// The same with activation, batch norm, residual add, max pool and dropout drawn together into blocks wherever one
+/// follows the other and nobody else reads what is in between.
+Plan make_fused_plan(const Graph& graph);
 
 }  // namespace mien::network

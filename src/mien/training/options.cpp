@@ -33,6 +33,10 @@ void LoopOptions::bind(OptionSet& options) {
               {.name = "device",
                .help = "where to compute; auto takes a GPU if libtorch has one",
                .choices = {"auto", "cpu", "cuda"}});
+  options.add(&fuse,
+              {.name = "fuse",
+               .help = "on the CPU, compute activation, batch norm, pool and dropout in one pass; --no-fuse runs libtorch's own "
+                       "functions, which give the same up to rounding"});
 }
 
 void OptimizerOptions::bind(OptionSet& options) {

@@ -49,6 +49,7 @@ struct LoopOptions {
   double time_minutes = 0;
   std::string normalize = "scale";
   std::string device = "auto";
+  bool fuse = true;
   void bind(OptionSet& options);
 };
 

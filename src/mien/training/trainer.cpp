@@ -121,6 +121,7 @@ class Run {
     evaluation::check_fits(network_.graph(), *input.dataset);
     if (input.training_rows.empty()) throw_usage("cannot train: there are no training rows");
     move_to(network_, device_);
+    network_.set_fused(options_.loop.fuse);
     for (at::Tensor parameter : network_.trainable()) parameter.requires_grad_(true);
     optimizer_.emplace(options_.optimizer, network_.trainable(), network_.trainable_names());
     if (options_.optimizer.ema_decay > 0) {
