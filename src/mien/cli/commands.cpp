@@ -69,6 +69,7 @@ class RunCommand final : public Command {
     experiment_.bind(options);
     options.group("recipe");
     options.add(&only_, {.name = "only", .help = "names of the recipe's runs to carry out; the default is all"});
+    options.add(&out_, {.name = "out", .help = "folder to put the recipe's figures into; with --weights nothing is trained and nothing else written"});
   }
   std::vector<Positional> positionals() override {
     if (is_fixed_) return {};
@@ -80,11 +81,11 @@ class RunCommand final : public Command {
     const app::Recipe recipe = app::load_recipe(recipe_);
     std::vector<app::Override> overrides;
     for (const app::Override& setting : call.overrides) {
-      if (setting.name != "only") overrides.push_back(setting);
+      if (setting.name != "only" && setting.name != "out") overrides.push_back(setting);
     }
     if (call.print_config) return print_config(recipe, overrides, call.terminal);
     warn_of_slow_blas(call.terminal);
-    return finished(call, app::run_recipe(recipe, overrides, only_, call.terminal));
+    return finished(call, app::run_recipe(recipe, overrides, only_, call.terminal, out_));
   }
 
  private:
@@ -119,6 +120,7 @@ class RunCommand final : public Command {
   bool is_fixed_;
   app::Experiment experiment_;
   std::vector<std::string> only_;
+  std::string out_;
 };
 
 class PredictCommand final : public Command {
