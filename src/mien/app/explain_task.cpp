@@ -1,17 +1,21 @@
 #include "mien/app/explain_task.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mien/app/figure_output.h"
 #include "mien/app/run_folder.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
 #include "mien/data/load.h"
+#include "mien/explain/method_evaluation.h"
 #include "mien/report/gnuplot.h"
+#include "mien/report/plots.h"
 
 namespace mien::app {
 namespace {
@@ -128,6 +132,49 @@ std::string method_table_text(const network::Graph* graph) {
     text += "\n";
   }
   return text;
+}
+
+MethodTest evaluate_task(const LookOptions& options, const Figure& wish, Listener& listener) {
+  Figure figure = wish;
+  if (!options.rows.empty()) figure.faces = "rows:" + options.rows;
+  LookedAt looked_at(options, {figure}, listener);
+  Subject& subject = looked_at.subject();
+  std::vector<explain::MethodSpec> specs;
+  for (const std::string& name : figure_methods(figure, subject.graph())) specs.push_back(explain::method(name));
+  const FaceQuestion asked = face_question(figure, subject);
+  const explain::MethodEvaluation evaluation =
+      explain::evaluate_methods(specs, asked.question, asked.evidence, asked.options, figure.faithfulness, listener);
+  const MethodTest result{.text = explain::evaluation_text(evaluation), .json = explain::evaluation_json(evaluation)};
+  const std::filesystem::path folder = options.folder();
+  write_atomic(folder / "evaluation.txt", result.text);
+  write_atomic(folder / "evaluation.csv", explain::evaluation_csv(evaluation));
+  write_atomic(folder / "evaluation.json", result.json);
+  const bool has_evidence = asked.evidence.defined();
+  const std::string measure = has_evidence ? "mass-accuracy" : "insertion-auc";
+  std::vector<report::Bar> bars;
+  for (const explain::MethodRow& row : evaluation.rows) {
+    const auto found = row.means.find(measure);
+    if (found != row.means.end() && std::isfinite(found->second.mean)) {
+      bars.push_back({.name = row.method, .value = found->second.mean, .interval = found->second.interval});
+    }
+  }
+  if (!bars.empty() && report::gnuplot_available()) {
+    const std::string title =
+        has_evidence
+            ? fmt::format(
+                  "Share of relevance on the evidence, {} faces (chance {:.2f})", evaluation.faces, evaluation.chance)
+            : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
+                          evaluation.faces);
+    report::plot_bars(
+        folder / "evaluation.png",
+        bars,
+        {.title = title,
+         .axis = has_evidence ? "relevance on the evidence, 95 % interval" : "insertion AUC, 95 % interval",
+         .factor = 1,
+         .decimals = 3});
+  }
+  listener.line(fmt::format("table and plot: {}", folder.string()));
+  return result;
 }
 
 std::string method_needs(const explain::MethodSpec& spec, const network::Graph* graph) {

@@ -47,6 +47,14 @@ std::vector<DrawnPicture> look_task(const LookOptions& options, const std::vecto
 /// method a contact sheet of that many recognised faces and as many that are not.
 std::vector<Figure> explain_figures(const Figure& wish, const LookOptions& options, int64_t sheet);
 
+/// Puts the figure's methods to the test on its faces: evaluation.txt, .csv and .json into the folder, and
+/// evaluation.png, the methods side by side by the measure that ranks them. Returns the table and its JSON.
+struct MethodTest {
+  std::string text;
+  std::string json;
+};
+MethodTest evaluate_task(const LookOptions& options, const Figure& figure, Listener& listener);
+
 /// What a method needs, in a few words: "a layer", "a seed", "not for leaky4 conv3" (the built-in networks for which it
 /// is not defined), or, with a network, why it is not defined for that; "-" for nothing.
 std::string method_needs(const explain::MethodSpec& spec, const network::Graph* graph);

@@ -99,8 +99,9 @@ std::vector<FaceMap> compute(
                                    .score = parse_score(figure.score)};
   const Maps maps = explain::explain(spec, question, options);
   explain::Faithfulness measured;
-  if (measure)
-    measured = explain::measure(spec, question, maps.values, evidence_of(subject, rows), options, figure.faithfulness);
+  explain::FaithfulnessOptions how = figure.faithfulness;
+  how.rerun_faces = 0;  // sensitivity and randomisation run a method a hundred times: for `--evaluate`
+  if (measure) measured = explain::measure(spec, question, maps.values, evidence_of(subject, rows), options, how);
   const std::string layer = maps.layer < 0 ? "" : explain::layer_text(subject.graph(), maps.layer);
   if (!layer.empty()) subject.listener().line(fmt::format("{} looks at {}", spec.name, layer));
   std::vector<FaceMap> result;
@@ -334,6 +335,25 @@ void draw(const Figure& figure,
 }
 
 }  // namespace
+
+FaceQuestion face_question(const Figure& figure, Subject& subject) {
+  std::vector<Face> faces = subject.choose(FaceChoice::parse(figure.faces), static_cast<uint64_t>(figure.method.seed));
+  std::vector<int64_t> rows;
+  std::vector<int64_t> targets;
+  for (const Face& face : faces) {
+    rows.push_back(face.row);
+    targets.push_back(target_of(figure, subject, face));
+  }
+  explain::MethodOptions options = figure.method;
+  options.gradient.background = background(subject, options.seed);
+  return {.faces = std::move(faces),
+          .question = {.network = subject.network(),
+                       .images = subject.images(rows),
+                       .targets = at::tensor(targets),
+                       .score = parse_score(figure.score)},
+          .evidence = evidence_of(subject, rows),
+          .options = std::move(options)};
+}
 
 void draw_maps(const Figure& figure, Subject& subject, FigureOutput& output) {
   const FaceChoice choice = FaceChoice::parse(figure.faces);

@@ -59,6 +59,15 @@ std::string json_text(const std::string& text);
 std::string json_number(double value);  ///< null where it is not finite
 std::string json_list(const std::vector<int64_t>& values);
 
+/// What a figure asks of its faces, as the methods take it.
+struct FaceQuestion {
+  std::vector<Face> faces;
+  explain::Question question;
+  at::Tensor evidence;             ///< [N,H,W]: where drawn faces carry their expression; undefined for other data
+  explain::MethodOptions options;  ///< with the faces that expected-gradients draws from
+};
+FaceQuestion face_question(const Figure& figure, Subject& subject);
+
 // What draw_figure calls, by kind.
 void draw_maps(const Figure& figure, Subject& subject, FigureOutput& output);
 void draw_contact_sheets(const Figure& figure, Subject& subject, FigureOutput& output);

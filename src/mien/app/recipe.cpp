@@ -9,6 +9,7 @@
 #include "mien/app/ensemble_task.h"
 #include "mien/app/environment.h"
 #include "mien/app/judge.h"
+#include "mien/app/recipe_figures.h"
 #include "mien/app/run_folder.h"
 #include "mien/app/run_page.h"
 #include "mien/app/train_task.h"
@@ -27,7 +28,7 @@ std::span<const EmbeddedFile> recipes_files();
 namespace mien::app {
 namespace {
 
-const std::vector<std::string> kRecipeKeys{"title", "source", "description", "run"};
+const std::vector<std::string> kRecipeKeys{"title", "source", "description", "run", "figure"};
 
 /// A text at the top of a recipe.
 std::string top_text(const toml::table& root, std::string_view key, const std::string& file, const std::string& otherwise = {}) {
@@ -35,6 +36,33 @@ std::string top_text(const toml::table& root, std::string_view key, const std::s
   if (!node) return otherwise;
   if (!node.is_string()) throw_usage(fmt::format("{}: {} is no text, expected one in quotes", toml_place(file, node.node()->source()), key));
   return *node.value<std::string>();
+}
+
+/// The [[figure]] tables.
+std::vector<RecipeFigure> parse_figures(const toml::table& root, const std::string& file) {
+  std::vector<RecipeFigure> figures;
+  if (!root.contains("figure")) return figures;
+  const auto* list = root["figure"].as_array();
+  if (list == nullptr) throw_usage(fmt::format("{}: figure is no list of tables, expected [[figure]]", toml_place(file, root["figure"].node()->source())));
+  for (const toml::node& node : *list) {
+    const auto* table = node.as_table();
+    if (table == nullptr) throw_usage(fmt::format("{}: figure is no table, expected [[figure]]", toml_place(file, node.source())));
+    RecipeFigure figure{.kind = {}, .place = toml_place(file, table->source()), .runs = {}, .options = {}};
+    for (const auto& [key, value] : *table) {
+      const std::string where = toml_place(file, key.source());
+      std::string text = toml_value_text(value, where, key.str());
+      if (key.str() == "kind") {
+        figure.kind = std::move(text);
+      } else if (key.str() == "runs") {
+        figure.runs = split(text, ',');
+      } else {
+        figure.options.push_back({std::string(key.str()), std::move(text), Origin::recipe, where});
+      }
+    }
+    if (figure.kind.empty()) throw_usage(fmt::format("{}: a [[figure]] has no kind", figure.place), "kind is one of map, contact, weights, outputs, ascent, faces");
+    figures.push_back(std::move(figure));
+  }
+  return figures;
 }
 
 Recipe parse_recipe(const std::string& name, const std::string& text, const std::string& file) {
@@ -67,6 +95,7 @@ Recipe parse_recipe(const std::string& name, const std::string& text, const std:
     throw_usage(fmt::format("{}: run is no list of tables, expected [[run]]", toml_place(file, root["run"].node()->source())));
   }
   if (recipe.runs.empty()) recipe.runs.push_back({.name = name});
+  recipe.figures = parse_figures(root, file);
   for (const RecipeRun& run : recipe.runs) {  // every key and value is checked before anything runs
     Experiment experiment;
     OptionSet options;
@@ -78,6 +107,7 @@ Recipe parse_recipe(const std::string& name, const std::string& text, const std:
       throw Error(error.code(), fmt::format("{}: {}", options.find("network")->origin_detail, error.what()), error.hint());
     }
   }
+  check_figures(recipe);
   return recipe;
 }
 
@@ -135,12 +165,17 @@ std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const 
 std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                 std::span<const Override> overrides,
                                                 std::span<const std::string> only,
-                                                Listener& listener) {
+                                                Listener& listener,
+                                                const std::filesystem::path& pictures) {
   const std::vector<const RecipeRun*> chosen = chosen_runs(recipe, only);
+  if (!pictures.empty() && recipe.figures.empty()) {
+    throw_usage(fmt::format("--out: recipe {} has no figures to write there", recipe.name), "--project and --name say where its run folder goes");
+  }
   Experiment shared;
   OptionSet shared_options;
   shared.bind(shared_options);
   apply_recipe(recipe, {.name = recipe.name}, overrides, shared_options);
+  if (!recipe.figures.empty() && !shared.run.weights.empty()) return explain_recipe(recipe, chosen, overrides, pictures, listener);
   const bool has_project = shared_options.find("project")->origin != Origin::default_value;
   configure_threads(static_cast<int>(shared.run.threads));
   const std::string name = shared.run.name.empty() ? recipe.name : shared.run.name;
@@ -187,6 +222,11 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
       return std::nullopt;
     }
     runs.push_back(std::move(*done));
+    for (const DrawnPicture& picture : explain_run(recipe, *run, experiment, dataset, run_folder.path(), listener)) {
+      if (pictures.empty()) continue;
+      const auto target = pictures / std::filesystem::relative(picture.path, run_folder.path() / "explain");
+      write_atomic(target, read_text(picture.path));
+    }
   }
   write_recipe_page({.folder = folder.path(),
                      .title = recipe.title,

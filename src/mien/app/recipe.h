@@ -25,6 +25,14 @@ struct RecipeRun {
   std::vector<Override> options;
 };
 
+/// One of a recipe's [[figure]] tables: a picture, or several, that explain a trained network (see figure.h).
+struct RecipeFigure {
+  std::string kind;
+  std::string place;              ///< "file:line", for messages
+  std::vector<std::string> runs;  ///< that it is for; empty: all
+  std::vector<Override> options;
+};
+
 /// An experiment as data: shared options, and the runs that differ from them.
 struct Recipe {
   std::string name;         ///< file name without its ending; the run folder's default name
@@ -34,6 +42,7 @@ struct Recipe {
   std::string file;         ///< for messages
   std::string toml;         ///< the text it was read from
   std::vector<RecipeRun> runs;  ///< at least one
+  std::vector<RecipeFigure> figures;
 };
 
 struct BuiltinRecipe {
@@ -54,13 +63,16 @@ void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Ov
 /// The runs of `recipe` that `only` names, all if it is empty. Throws Error(usage) with a suggestion for a name that is none.
 std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const std::string> only);
 
-/// Carries out a recipe: trains every run (or those named in `only`), judges, compares, reports. Goes on where an earlier
+/// Carries out a recipe: trains every run (or those named in `only`), judges, explains, compares, reports. A recipe with
+/// figures to which weights are given trains nothing and draws its figures from them. `pictures`: a folder that the
+/// figures are put into, too, or, with weights, alone. Goes on where an earlier
 /// start of the same recipe and options stopped. Returns the folder; nothing if the user stopped it. A network, weights
 /// file or cell that cannot be used is told before anything is trained.
 std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                 std::span<const Override> overrides,
                                                 std::span<const std::string> only,
-                                                Listener& listener);
+                                                Listener& listener,
+                                                const std::filesystem::path& pictures = {});
 
 /// Writes report.html of a recipe's folder again, from what the folder holds.
 void rewrite_recipe_page(const std::filesystem::path& folder, Listener& listener);

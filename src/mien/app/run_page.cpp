@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "mien/app/judge.h"
+#include "mien/app/recipe_figures.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -125,6 +126,10 @@ std::vector<ReportSection> run_sections(const RunSummary& run, const std::string
   sections.push_back(std::move(training));
   if (run.test_metrics) sections.push_back(judged_section(run, *run.test_metrics, "public_test", prefix + "Judged on PublicTest"));
   if (run.validation_metrics) sections.push_back(judged_section(run, *run.validation_metrics, "val", prefix + "Judged on validation rows"));
+  ReportSection explained{.title = prefix + "Looked inside",
+                          .paragraphs = {"How each picture was made, and how far it can be trusted, stands beside it in explain/ as .json; its numbers as .npy."}};
+  for (const DrawnPicture& picture : read_figures(run.folder)) add_figure(explained, picture.path, picture.caption);
+  if (!explained.figures.empty()) sections.push_back(std::move(explained));
   sections.push_back({.title = prefix + "Network " + run.network, .preformatted = network_text(run.network)});
   return sections;
 }

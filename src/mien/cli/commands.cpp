@@ -69,6 +69,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
     experiment_.bind(options);
     options.group("recipe");
     options.add(&only_, {.name = "only", .help = "names of the recipe's runs to carry out; the default is all"});
+    options.add(&out_, {.name = "out", .help = "folder to put the recipe's figures into; with --weights nothing is trained and nothing else written"});
   }
   std::vector<Positional> positionals() override {
     if (is_fixed_) return {};
@@ -83,7 +84,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   int compute(const Call& call) {
     const app::Recipe recipe = app::load_recipe(recipe_);
     warn_of_slow_blas(call.terminal);
-    return finished(call, app::run_recipe(recipe, overrides(call), only_, call.terminal));
+    return finished(call, app::run_recipe(recipe, overrides(call), only_, call.terminal, out_));
   }
 
  private:
@@ -91,7 +92,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   static std::vector<app::Override> overrides(const Call& call) {
     std::vector<app::Override> settings;
     for (const app::Override& setting : call.overrides) {
-      if (setting.name != "only") settings.push_back(setting);
+      if (setting.name != "only" && setting.name != "out") settings.push_back(setting);
     }
     return settings;
   }
@@ -127,6 +128,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   bool is_fixed_;
   app::Experiment experiment_;
   std::vector<std::string> only_;
+  std::string out_;
 };
 
 class PredictCommand final : public ComputingCommand<PredictCommand> {

@@ -33,10 +33,21 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
              "also a contact sheet for each class of that many recognised faces and as many that are not; 0 for none",
          .minimum = 0,
          .maximum = 100});
+    options.add(&evaluate_,
+                {.name = "evaluate",
+                 .help = "put the methods to the test instead of drawing maps: one table and one plot over all faces; "
+                         "by default every method on random:50"});
     figure_.bind(options);
   }
   std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
   int compute(const Call& call) {
+    if (evaluate_) {
+      if (call.options.find("faces")->origin == Origin::default_value) figure_.faces = "random:50";
+      if (call.options.find("method")->origin == Origin::default_value) figure_.methods = {"all"};
+      const app::MethodTest test = app::evaluate_task(look_, figure_, call.terminal);
+      call.terminal.result(test.text, test.json);
+      return 0;
+    }
     const auto pictures = app::look_task(look_, app::explain_figures(figure_, look_, sheet_), call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
     return 0;
@@ -46,6 +57,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   app::LookOptions look_;
   app::Figure figure_;
   int64_t sheet_ = 0;
+  bool evaluate_ = false;
 };
 
 class MethodsCommand final : public ComputingCommand<MethodsCommand> {
