@@ -156,7 +156,7 @@ TEST(Block, WithResidualAddIsItsLayers) {
 }
 
 TEST(Block, OfDenseFeaturesIsItsLayers) {
-  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{2, 7}, {33, 64}, {128, 130}, {130, 1024}}) {
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{9, 7}, {33, 64}, {128, 130}, {130, 1024}}) {
     expect_equal({.sizes = sizes, .before = Activation::relu, .normalises = true, .batch_statistics = true, .drop = 0.5F}, 1e-5);
     expect_equal({.sizes = sizes, .after = Activation::relu, .normalises = true, .batch_statistics = true}, 1e-5);
     expect_equal({.sizes = sizes, .after = Activation::relu, .drop = 0.5F}, 1e-6);

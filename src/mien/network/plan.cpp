@@ -91,11 +91,18 @@ Plan with_lifetimes(const Graph& graph, Steps steps) {
 /// The longest block that starts at `start`: its nodes in order; fewer than one where none does.
 class BlockFinder {
  public:
-  explicit BlockFinder(const Graph& graph) : graph_(graph), readers_(graph.layers.size()) {
+  explicit BlockFinder(const Graph& graph)
+      : graph_(graph), readers_(graph.layers.size()), is_taken_(graph.layers.size()) {
     for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
       for (const int input : at(graph.layers, node).inputs) at(readers_, input).push_back(node);
     }
   }
+
+  /// A shortcut's batch norm ends in an add that the main branch's block has already.
+  void mark_taken(const Step& step) {
+    for (const int node : step.layers) is_taken_[static_cast<size_t>(node)] = true;
+  }
+  bool is_taken(int node) const { return is_taken_[static_cast<size_t>(node)]; }
 
   std::optional<Step> find(int start) {
     step_ = Step{};
@@ -122,7 +129,10 @@ class BlockFinder {
     const int after = only_reader(node);
     return after < 0 ? LayerKind::input : at(graph_.layers, after).kind;
   }
-  int only_reader(int node) const { return at(readers_, node).size() == 1 ? at(readers_, node).front() : -1; }
+  int only_reader(int node) const {
+    const std::vector<int>& readers = at(readers_, node);
+    return readers.size() == 1 && !is_taken(readers.front()) ? readers.front() : -1;
+  }
 
   void take(int& role) {
     role = next_;
@@ -141,6 +151,7 @@ class BlockFinder {
 
   const Graph& graph_;
   std::vector<std::vector<int>> readers_;
+  std::vector<bool> is_taken_;
   Step step_;
   int next_ = -1;
 };
@@ -156,12 +167,11 @@ Plan make_plan(const Graph& graph) {
 Plan make_fused_plan(const Graph& graph) {
   BlockFinder finder(graph);
   Steps steps;
-  std::vector<bool> is_taken(graph.layers.size());
   for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
-    if (is_taken[static_cast<size_t>(node)]) continue;
+    if (finder.is_taken(node)) continue;
     auto block = finder.find(node);
     steps.push_back(block ? std::move(*block) : single_step(graph, node));
-    for (const int layer : steps.back().layers) is_taken[static_cast<size_t>(layer)] = true;
+    finder.mark_taken(steps.back());
   }
   // A block runs where its last node stands: by then an add's other operand is there.
   std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.output() < b.output(); });
