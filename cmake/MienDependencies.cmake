@@ -12,6 +12,11 @@ if(MIEN_TORCH_CXX_FLAGS)
   target_compile_options(mien_torch INTERFACE ${MIEN_TORCH_CXX_FLAGS})
 endif()
 
+# libtorch's at::parallel_for is an inline function that runs on one thread where its caller is compiled without OpenMP.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+target_compile_options(mien_torch INTERFACE ${OpenMP_CXX_FLAGS})
+target_link_libraries(mien_torch INTERFACE OpenMP::OpenMP_CXX)
+
 if(MIEN_WITH_VISION)
   find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
 endif()

@@ -44,7 +44,12 @@ BenchReport bench_memory(const BenchOptions& options, Listener& listener);
 /// Milliseconds that `mien --help` and a usage error take beside `import torch`, the median of `runs` starts each.
 BenchReport bench_start(const BenchOptions& options, int64_t runs, Listener& listener);
 
-/// All of the above in one run, for one page.
+/// Seconds of explanations on fresh weights: LIME, RISE, occlusion and Grad-CAM beside the network's bare passes that
+/// they need, and those, integrated gradients and ascent beside the plain libtorch loop over one mask, face or filter at
+/// a time (projected from its first turns); medians over options.rounds. Grad-CAM explains `faces` random faces.
+BenchReport bench_explain(const BenchOptions& options, int64_t faces, Listener& listener);
+
+/// Training, evaluation, latency, memory and start in one run, for one page.
 BenchReport bench_all(const BenchOptions& options, Listener& listener);
 
 /// Reads `csv` `options.rounds` times: Mien's median megabytes a second from the file cache beside one run of pandas +

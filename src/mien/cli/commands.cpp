@@ -78,11 +78,11 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   bool prints_config_itself() const override { return true; }
   int run(const Call& call) override {
     if (recipe_ == "list") return list(call.terminal);
-    if (call.print_config) return print_config(app::load_recipe(recipe_), overrides(call), call.terminal);
     return ComputingCommand::run(call);
   }
   int compute(const Call& call) {
-    const app::Recipe recipe = app::load_recipe(recipe_);
+    const app::Recipe recipe = app::load_recipe(recipe_);  // checks figures against the methods, which need libtorch
+    if (call.print_config) return print_config(recipe, overrides(call), call.terminal);
     warn_of_slow_blas(call.terminal);
     return finished(call, app::run_recipe(recipe, overrides(call), only_, call.terminal, out_));
   }
@@ -351,6 +351,20 @@ class BenchStartCommand final : public BenchCommand<BenchStartCommand> {
   int64_t runs_ = 11;
 };
 
+class BenchExplainCommand final : public BenchCommand<BenchExplainCommand> {
+ public:
+  void bind(OptionSet& options) override {
+    options.group("bench");
+    options.add(&bench_.rounds, {.name = "rounds", .help = "times that everything is measured", .minimum = 1, .maximum = 100});
+    options.add(&bench_.threads, {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
+    options.add(&faces_, {.name = "faces", .help = "faces for Grad-CAM; FER2013 has 7,178 that are not for training", .minimum = 16, .maximum = 1e6});
+  }
+  app::BenchReport measure(Listener& listener) { return app::bench_explain(bench_, faces_, listener); }
+
+ private:
+  int64_t faces_ = 1024;
+};
+
 class BenchAllCommand final : public BenchCommand<BenchAllCommand> {
  public:
   app::BenchReport measure(Listener& listener) { return app::bench_all(bench_, listener); }
@@ -423,6 +437,7 @@ const std::vector<CommandSpec>& command_table() {
     commands.push_back({"bench latency", "Measuring", "milliseconds for one face beside PyTorch", make<BenchLatencyCommand>()});
     commands.push_back({"bench memory", "Measuring", "peak memory of training beside PyTorch", make<BenchMemoryCommand>()});
     commands.push_back({"bench start", "Measuring", "milliseconds that the program takes to start", make<BenchStartCommand>()});
+    commands.push_back({"bench explain", "Measuring", "seconds of explanations beside bare passes and a plain loop", make<BenchExplainCommand>()});
     commands.push_back({"bench scaling", "Measuring", "how the cost grows with batch, threads, image, width and data", make<BenchScalingCommand>()});
     commands.push_back({"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
     commands.push_back({"reference", "Measuring", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});

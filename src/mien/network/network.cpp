@@ -248,19 +248,6 @@ at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, 
 
 at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
   check_images(images_nchw);
-  const int64_t count = images_nchw.size(0);
-  const int64_t part = fused_plan_->images_in_cache;
-  const bool splits = mode == Mode::evaluation && !at::GradMode::is_enabled() && count > part && can_fuse(images_nchw);
-  if (!splits) return run_plan(images_nchw, mode);
-  at::Tensor logits = at::empty({count, graph_.classes()}, images_nchw.options());
-  for (int64_t begin = 0; begin < count; begin += part) {
-    const int64_t end = std::min(count, begin + part);
-    logits.slice(0, begin, end).copy_(run_plan(images_nchw.slice(0, begin, end), mode));
-  }
-  return logits;
-}
-
-at::Tensor Network::run_plan(const at::Tensor& images_nchw, Mode mode) const {
   const bool fuses = can_fuse(images_nchw);
   const Plan& plan = fuses ? *fused_plan_ : *plan_;
   const uint64_t dropout_seed = next_dropout_seed(mode);

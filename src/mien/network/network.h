@@ -72,7 +72,6 @@ class Network {
 
  private:
   void check_images(const at::Tensor& images_nchw) const;
-  at::Tensor run_plan(const at::Tensor& images_nchw, Mode mode) const;
   bool can_fuse(const at::Tensor& images_nchw) const;
   uint64_t next_dropout_seed(Mode mode) const;
   std::vector<at::Tensor> tensors_of(int node) const;

@@ -5,9 +5,6 @@
 namespace mien::network {
 namespace {
 
-constexpr int64_t kCacheFloats = 1'200'000;  // of one layer's output: about 5 MB, which the usual last-level cache has for a thread
-constexpr int64_t kFewestImages = 4;         // fewer keep two threads waiting for each other
-
 /// Operations whose output may be the memory of their input: flatten is a view of it, dropout passes it on in
 /// evaluation mode.
 bool may_share_memory(LayerKind kind) { return kind == LayerKind::flatten || kind == LayerKind::dropout; }
@@ -83,9 +80,7 @@ Plan with_lifetimes(const Graph& graph, Steps steps) {
                               std::count(step.inputs.begin(), step.inputs.end(), step.inputs.front()) == 1;
     }
   }
-  int64_t largest = 1;
-  for (const Layer& layer : graph.layers) largest = std::max(largest, layer.output_shape.elements());
-  return Plan{.steps = std::move(steps), .images_in_cache = std::max(kFewestImages, kCacheFloats / largest)};
+  return Plan{.steps = std::move(steps)};
 }
 
 /// The longest block that starts at `start`: its nodes in order; fewer than one where none does.

@@ -42,7 +42,6 @@ struct Step {
 /// the images.
 struct Plan {
   std::vector<Step> steps;
-  int64_t images_in_cache = 0;  ///< images whose largest layer output stays in the processor's cache from one step to the next
 };
 
 /// The plan of a checked graph, one step a node.
