@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include <ATen/ATen.h>
-
 #include "app/app_fixture.h"
 #include "core/expect_error.h"
+#include <ATen/ATen.h>
+
 #include "mien/app/explain_task.h"
 #include "mien/app/recipe.h"
 #include "mien/app/recipe_figures.h"
@@ -40,7 +40,12 @@ const fs::path& trained_run() {
     const WithoutPictures quick;
     const fs::path folder = fresh_folder("trained");
     write_atomic(folder / "leaky.toml", kSmallLeaky);
-    SmallExperiment small(folder, {{"network", (folder / "leaky.toml").string()}, {"data", "drawn:350"}, {"epochs", "3"}, {"batch-size", "25"}, {"lr", "0.003"}});
+    SmallExperiment small(folder,
+                          {{"network", (folder / "leaky.toml").string()},
+                           {"data", "drawn:350"},
+                           {"epochs", "3"},
+                           {"batch-size", "25"},
+                           {"lr", "0.003"}});
     return *train_task(small.experiment, small.options, silent_listener());
   }();
   return run;
@@ -54,7 +59,9 @@ std::vector<float> npy_values(const fs::path& file) {
   return values;
 }
 
-LookOptions look(const fs::path& folder) { return {.weights = trained_run().string(), .data = "drawn:70", .out = folder.string()}; }
+LookOptions look(const fs::path& folder) {
+  return {.weights = trained_run().string(), .data = "drawn:70", .out = folder.string()};
+}
 
 Figure saliency() {
   Figure figure;
@@ -77,7 +84,9 @@ TEST(FaceChoice, ReadsEveryForm) {
 }
 
 TEST(FaceChoice, RefusesWhatIsNone) {
-  const auto complaint = [](const std::string& text) { return error_line(ErrorCode::usage, [&] { FaceChoice::parse(text); }); };
+  const auto complaint = [](const std::string& text) {
+    return error_line(ErrorCode::usage, [&] { FaceChoice::parse(text); });
+  };
   EXPECT_TRUE(contains(complaint("corect-per-class"), "did you mean 'correct-per-class'?"));
   EXPECT_TRUE(contains(complaint("rows:9-7"), "rows:9-7"));
   EXPECT_TRUE(contains(complaint("rows:"), "rows:5,7-9"));
@@ -97,13 +106,14 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   const data::Dataset faces = data::draw_faces({.count_per_class = 10});
   Subject subject(loaded, faces, FaceParts::by_usage(faces), silent_listener());
   const Face face = subject.faces({5}).front();
-  const explain::InputGradient gradient =
-      explain::input_gradient({.network = subject.network(), .images = subject.images({5}), .targets = at::tensor({int64_t{face.predicted}})});
+  const explain::InputGradient gradient = explain::input_gradient(
+      {.network = subject.network(), .images = subject.images({5}), .targets = at::tensor({int64_t{face.predicted}})});
   const at::Tensor expected = gradient.gradient.abs()[0][0].contiguous();
   const std::vector<float> written = npy_values(folder / "saliency" / "row5.npy");
   ASSERT_EQ(written.size(), 48U * 48U);
   const float largest = expected.max().item<float>();
-  for (size_t i = 0; i < written.size(); ++i) ASSERT_NEAR(written[i], expected.data_ptr<float>()[i], 1e-5 * largest) << i;
+  for (size_t i = 0; i < written.size(); ++i)
+    ASSERT_NEAR(written[i], expected.data_ptr<float>()[i], 1e-5 * largest) << i;
 
   const auto json = read_json(folder / "saliency" / "row5.json");
   EXPECT_EQ(json.at("method"), "saliency");
@@ -141,7 +151,10 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
   const WithoutPictures quick;
   // A network that ignores its input.
   network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
-  for (at::Tensor tensor : loaded.network.tensors()) tensor.zero_();
+  {
+    const at::NoGradGuard no_grad;
+    for (at::Tensor tensor : loaded.network.tensors()) tensor.zero_();
+  }
   network::save_weights(folder / "dead.safetensors", loaded.network, loaded.info);
   LookOptions options = look(folder);
   options.weights = (folder / "dead.safetensors").string();
@@ -164,7 +177,8 @@ TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
   jpg.file = "{class}.jpg";
   std::vector<std::string> bytes;
   for (const char* name : {"a", "b"}) {
-    for (const DrawnPicture& picture : look_task(look(folder / name), {figure, jpg}, silent_listener())) bytes.push_back(read_text(picture.path));
+    for (const DrawnPicture& picture : look_task(look(folder / name), {figure, jpg}, silent_listener()))
+      bytes.push_back(read_text(picture.path));
   }
   ASSERT_EQ(bytes.size(), 8U);
   for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(bytes[i] == bytes[i + 4]) << i;
@@ -203,7 +217,11 @@ TEST(Inside, WritesWeightsOutputsAndAscentAsNumbers) {
   const WithoutPictures quick;
   const fs::path folder = fresh_folder("inside");
   Figure weights{.kind = FigureKind::weights, .file = "weights_{layer}.png"};
-  Figure outputs{.kind = FigureKind::outputs, .file = "outputs_{layer}_row{row}.png", .faces = "rows:4", .layers = {"conv2"}, .units = "0-3"};
+  Figure outputs{.kind = FigureKind::outputs,
+                 .file = "outputs_{layer}_row{row}.png",
+                 .faces = "rows:4",
+                 .layers = {"conv2"},
+                 .units = "0-3"};
   Figure ascent{.kind = FigureKind::ascent, .file = "ascent_{layer}.png", .layers = {"conv1"}, .units = "0-4"};
   ascent.ascent.steps = 5;
   look_task(look(folder), {weights, outputs, ascent}, silent_listener());
@@ -211,7 +229,8 @@ TEST(Inside, WritesWeightsOutputsAndAscentAsNumbers) {
   const network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
   const at::Tensor kernel = loaded.network.tensor("conv2.weight").select(1, 0).contiguous();
   const std::vector<float> written = npy_values(folder / "weights_conv2.npy");
-  EXPECT_TRUE(std::equal(written.begin(), written.end(), kernel.data_ptr<float>())) << "first input channel of all 48 filters";
+  EXPECT_TRUE(std::equal(written.begin(), written.end(), kernel.data_ptr<float>()))
+      << "first input channel of all 48 filters";
   EXPECT_EQ(npy_values(folder / "outputs_conv2_row4.npy").size(), 4U * 12 * 12);
   EXPECT_EQ(npy_values(folder / "ascent_conv1.npy").size(), 5U * 48 * 48);
   const std::vector<float> objective = npy_values(folder / "ascent_conv1_objective.npy");
@@ -229,9 +248,11 @@ TEST(Figures, MistakesInARecipeHaveFileAndLine) {
   EXPECT_TRUE(contains(complaint("file = \"a.png\"\n"), "r.toml:3: a [[figure]] has no kind"));
   EXPECT_TRUE(contains(complaint("kind = \"mapp\"\n"), "r.toml:3: unknown kind of figure 'mapp'"));
   EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nmetod = \"lime\"\n"), "'metod'"));
-  EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nmethod = \"guided-backprop\"\n"), "r.toml:3: guided-backprop for leaky4"));
+  EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nmethod = \"guided-backprop\"\n"),
+                       "r.toml:3: guided-backprop for leaky4"));
   EXPECT_TRUE(contains(complaint("kind = \"ascent\"\nfile = \"a.png\"\nlayers = \"conv7\"\n"), "r.toml:3"));
-  EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nruns = \"x\"\n"), "r.toml:3: the recipe has no run 'x'"));
+  EXPECT_TRUE(
+      contains(complaint("kind = \"map\"\nfile = \"a.png\"\nruns = \"x\"\n"), "r.toml:3: the recipe has no run 'x'"));
 }
 
 TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
@@ -241,7 +262,8 @@ TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
   const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
                                     {"weights", trained_run().string(), Origin::command_line, ""},
                                     {"threads", "1", Origin::command_line, ""}};
-  for (const char* name : {"a", "b"}) EXPECT_EQ(run_recipe(recipe, flags, {}, silent_listener(), folder / name), folder / name);
+  for (const char* name : {"a", "b"})
+    EXPECT_EQ(run_recipe(recipe, flags, {}, silent_listener(), folder / name), folder / name);
   std::vector<std::string> expected{"fig2_1.jpg", "fig2_2.jpg"};
   for (int c = 0; c < 7; ++c) {
     expected.push_back("fig1_" + std::to_string(c) + ".jpg");
@@ -249,19 +271,23 @@ TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
     expected.push_back("fig4_" + std::to_string(c) + ".png");
   }
   std::vector<std::string> found;
-  for (const auto& entry : fs::recursive_directory_iterator(folder / "a")) found.push_back(fs::relative(entry.path(), folder / "a").string());
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "a"))
+    found.push_back(fs::relative(entry.path(), folder / "a").string());
   std::sort(expected.begin(), expected.end());
   std::sort(found.begin(), found.end());
   EXPECT_EQ(found, expected);
-  for (const std::string& name : expected) EXPECT_TRUE(read_text(folder / "a" / name) == read_text(folder / "b" / name)) << name;
+  for (const std::string& name : expected)
+    EXPECT_TRUE(read_text(folder / "a" / name) == read_text(folder / "b" / name)) << name;
 }
 
 TEST(Figures, OfATrainedRunStandInItsReport) {
   if (!report::gnuplot_available()) GTEST_SKIP() << "needs gnuplot";
   const fs::path folder = fresh_folder("report");
   const fs::path file = folder / "r.toml";
-  write_atomic(file, "title = \"One\"\nepochs = 1\nbatch-size = 32\nnetwork = \"" + (folder / "small.toml").string() +
-                         "\"\n[[figure]]\nkind = \"map\"\nfile = \"look.png\"\nfaces = \"validation:0-1\"\nmeasure = false\n");
+  write_atomic(
+      file,
+      "title = \"One\"\nepochs = 1\nbatch-size = 32\nnetwork = \"" + (folder / "small.toml").string() +
+          "\"\n[[figure]]\nkind = \"map\"\nfile = \"look.png\"\nfaces = \"validation:0-1\"\nmeasure = false\n");
   const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
                                     {"project", (folder / "runs").string(), Origin::command_line, ""},
                                     {"threads", "1", Origin::command_line, ""}};

@@ -76,7 +76,7 @@ TEST(GradientMethods, GiveTheWeightsOfALinearNetwork) {
   const at::Tensor weights = network.tensor("dense1.weight").view({3, 8, 8});  // image i asks about class i
   const at::Tensor pixels = question.images.squeeze(1);
   MethodOptions options;
-  options.gradient.background = network::random_images(network.graph(), 1, 9);
+  options.gradient.background = std::make_shared<const at::Tensor>(network::random_images(network.graph(), 1, 9));
   const auto expect = [&](const char* method, const at::Tensor& expected) {
     EXPECT_LT(relative_difference(explain_with(method, question, options).values, expected), 1e-5) << method;
   };
@@ -88,7 +88,7 @@ TEST(GradientMethods, GiveTheWeightsOfALinearNetwork) {
   expect("deeplift", weights * pixels);
   expect("guided-backprop", weights);
   expect("deconvnet", weights);
-  expect("expected-gradients", weights * (pixels - options.gradient.background.squeeze(1)));
+  expect("expected-gradients", weights * (pixels - options.gradient.background->squeeze(1)));
   EXPECT_LT(explain_with("vargrad", question).values.max().item<float>(), 1e-12);
   options.gradient.lrp_epsilon = 0;
   expect("lrp-epsilon", weights * pixels);
@@ -130,14 +130,14 @@ TEST(ExpectedGradients, ShareOutTheDifferenceToTheBackgroundsMeanScore) {
   const network::Network network = random_network(kEveryKind);
   const Question question = question_of(network);
   MethodOptions options;
-  options.gradient.background = network::random_images(network.graph(), 5, 7);
+  options.gradient.background = std::make_shared<const at::Tensor>(network::random_images(network.graph(), 5, 7));
   options.gradient.expected_samples = 2000;
   const Maps maps = explain_with("expected-gradients", question, options);
   const double size = maps.values.abs().sum().item<double>() / 3;
   for (const auto& facts : maps.facts) EXPECT_NEAR(facts.at("convergence_error"), 0, 0.03 * size);
   at::Tensor mean_score = at::zeros({3});
   for (int64_t i = 0; i < 5; ++i) {
-    mean_score += score_at(question, options.gradient.background.slice(0, i, i + 1).expand({3, 1, 8, 8})) / 5;
+    mean_score += score_at(question, options.gradient.background->slice(0, i, i + 1).expand({3, 1, 8, 8})) / 5;
   }
   const at::Tensor difference = score_at(question, question.images) - mean_score;
   EXPECT_LT((sum_of_maps(maps) - difference).abs().max().item<double>(), 0.1 * size);

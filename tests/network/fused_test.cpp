@@ -48,27 +48,42 @@ double distance(const at::Tensor& found, const at::Tensor& truth, double floor) 
   return (found.to(at::kDouble) - truth).norm().item<double>() / length;
 }
 
+/// What the forward pass gives (logits, running statistics) is as near to float64 as libtorch's. A gradient passes every
+/// pool's and ReLU's choice, where rounding decides near-ties in each of the two in another way: single ones may be some
+/// times nearer or farther, their geometric mean is not farther.
 void expect_as_near_as_libtorch(const std::string& name, Mode mode, int64_t batch) {
-  Network fused(load_graph(name), 3);
-  Network plain = fused.clone();
-  plain.set_fused(false);
-  const Network exact = in_double(plain);
-  const at::Tensor images = random_images(fused.graph(), batch);
-  const auto by_blocks = one_pass(fused, images, mode);
-  const auto by_libtorch = one_pass(plain, images, mode);
-  const auto truth = one_pass(exact, images, mode);
-  double largest = 0;
-  for (const auto& [tensor, value] : truth) {
-    if (tensor.find("weight") != std::string::npos) largest = std::max(largest, value.norm().item<double>());
+  const bool is_small = load_graph(name).total_parameters() < 5'000'000;
+  double log_own = 0;
+  double log_libtorchs = 0;
+  double count = 0;
+  for (uint64_t seed = 3; seed < (is_small ? 6 : 4); ++seed) {
+    Network fused(load_graph(name), seed);
+    Network plain = fused.clone();
+    plain.set_fused(false);
+    const Network exact = in_double(plain);
+    const at::Tensor images = random_images(fused.graph(), batch, seed);
+    const auto by_blocks = one_pass(fused, images, mode);
+    const auto by_libtorch = one_pass(plain, images, mode);
+    const auto truth = one_pass(exact, images, mode);
+    double largest = 0;
+    for (const auto& [tensor, value] : truth) {
+      if (tensor.find("weight") != std::string::npos) largest = std::max(largest, value.norm().item<double>());
+    }
+    for (const auto& [tensor, value] : truth) {
+      ASSERT_TRUE(by_blocks.at(tensor).defined()) << name << ' ' << tensor;
+      // The gradient of a bias in front of a batch norm is 0 but for rounding: measured against the weights' it is.
+      const double floor = tensor == "logits" || tensor == "d images" ? 0 : 1e-3 * largest;
+      const double own = distance(by_blocks.at(tensor), value, floor);
+      const double libtorchs = distance(by_libtorch.at(tensor), value, floor);
+      const bool is_forward = tensor == "logits" || tensor.find("running") != std::string::npos;
+      EXPECT_LT(own, (is_forward ? 2 : 30) * libtorchs + 2e-5) << name << ' ' << tensor << ", libtorch's " << libtorchs;
+      ++count;
+      log_own += std::log(own + 2e-5);
+      log_libtorchs += std::log(libtorchs + 2e-5);
+    }
+    if (testing::Test::HasFailure()) return;
   }
-  for (const auto& [tensor, value] : truth) {
-    ASSERT_TRUE(by_blocks.at(tensor).defined()) << name << ' ' << tensor;
-    // The gradient of a bias in front of a batch norm is 0 but for rounding: measured against the weights' it is.
-    const double floor = tensor == "logits" || tensor == "d images" ? 0 : 1e-3 * largest;
-    const double own = distance(by_blocks.at(tensor), value, floor);
-    const double libtorchs = distance(by_libtorch.at(tensor), value, floor);
-    EXPECT_LT(own, 2 * libtorchs + 2e-5) << name << ' ' << tensor << ", libtorch's " << libtorchs;
-  }
+  EXPECT_LT(log_own / count, log_libtorchs / count + std::log(2.0)) << name;
 }
 
 class EveryNetwork : public testing::TestWithParam<std::string> {};

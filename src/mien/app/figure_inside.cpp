@@ -208,7 +208,7 @@ void draw_outputs(const Figure& figure, Subject& subject, FigureOutput& output) 
                      .tile = is_strip ? strip_tile : tile_for(subject.dataset().width, 120),
                      .gap = is_strip ? 6 : 14};
     for (int64_t f = first_face; f < end_face; ++f) {
-      Panel panel = face_panel(subject, faces[static_cast<size_t>(f)], 3);
+      Panel panel = face_panel(subject, faces[static_cast<size_t>(f)], is_strip ? 3 : 5);
       if (is_strip)
         panel.caption = fmt::format(
             "{}\n{}", faces[static_cast<size_t>(f)].row, subject.class_name(faces[static_cast<size_t>(f)].predicted));

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -28,6 +29,7 @@ struct FaceMap {
   const MethodSpec* spec = nullptr;
   Face face;
   int64_t target = 0;
+  std::string score;  // that was explained: lime has its own
   std::vector<float> values;
   report::MapRange range;
   std::string layer;  // "max_pool4 (128*3*3)", or empty
@@ -92,7 +94,7 @@ std::vector<FaceMap> compute(
     targets.push_back(target_of(figure, subject, face));
   }
   explain::MethodOptions options = figure.method;
-  if (spec.name == "expected-gradients") options.gradient.background = background(subject, options.seed);
+  if (spec.name == "expected-gradients") options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
   const explain::Question question{.network = subject.network(),
                                    .images = subject.images(rows),
                                    .targets = at::tensor(targets),
@@ -109,6 +111,7 @@ std::vector<FaceMap> compute(
     FaceMap map{.spec = &spec,
                 .face = faces[i],
                 .target = targets[i],
+                .score = spec.name == "lime" ? figure.method.perturbation.lime_score_on : figure.score,
                 .values = floats(maps.values[static_cast<int64_t>(i)]),
                 .range = {},
                 .layer = layer,
@@ -131,9 +134,9 @@ std::vector<FaceMap> compute(
   return result;
 }
 
-std::string target_text(const Figure& figure, const Subject& subject, int64_t target) {
-  if (figure.score == "sum") return "the sum of all scores";
-  return fmt::format("{} of {}", figure.score, subject.class_name(target));
+std::string target_text(const Subject& subject, const FaceMap& map) {
+  if (map.score == "sum") return "the sum of all scores";
+  return fmt::format("{} of {}", map.score, subject.class_name(map.target));
 }
 
 /// "convergence error 0.012, r2 0.71"
@@ -209,10 +212,9 @@ report::Panel panel_of(const std::string& name, const Figure& figure, const Subj
                                          enlarging);
     if (has_regions(map))
       report::draw_borders(panel.image, map.values, dataset.height, dataset.width, kFactor, {235, 235, 235});
-    panel.caption =
-        map.range.state == MapState::usable
-            ? fmt::format("explains {}", figure.score == "sum" ? "all scores" : subject.class_name(map.target))
-            : fmt::format("map is {}", map.range.problem());
+    panel.caption = map.range.state == MapState::usable
+                        ? fmt::format("explains {}", map.score == "sum" ? "all scores" : subject.class_name(map.target))
+                        : fmt::format("map is {}", map.range.problem());
   }
   return panel;
 }
@@ -238,8 +240,8 @@ void explain_colors(report::Sheet& sheet, const std::vector<FaceMap>& maps) {
     if (range.state != MapState::usable) return;
     const bool is_clipped = range.shown < std::max(std::abs(range.minimum), std::abs(range.maximum));
     const std::string top = short_number(range.shown);
-    bar.high = is_clipped ? top + " and more" : top;
-    bar.low = is_signed ? (is_clipped ? fmt::format("-{} and less", top) : "-" + top) : "0";
+    bar.high = is_clipped ? "\u2265 " + top : top;
+    bar.low = is_signed ? (is_clipped ? fmt::format("\u2264 -{}", top) : "-" + top) : "0";
     bar.caption = is_signed ? "for the class above 0, against it below" : "";
   }
   sheet.bar = bar;
@@ -262,7 +264,7 @@ std::vector<std::pair<std::string, std::string>> map_facts(const Figure& figure,
           {"label", map.face.label == data::kUnlabelled ? "null" : json_text(subject.class_name(map.face.label))},
           {"predicted", json_text(subject.class_name(map.face.predicted))},
           {"target", json_text(subject.class_name(map.target))},
-          {"score", json_text(figure.score)},
+          {"score", json_text(map.score)},
           {"probability", json_number(probability)},
           {"seed", std::to_string(figure.method.seed)},
           {"minimum", json_number(map.range.minimum)},
@@ -291,10 +293,10 @@ void draw(const Figure& figure,
   });
   std::string caption = methods;
   if (is_one_face) {
-    caption = fmt::format("{}: {}, row {}", methods, target_text(figure, subject, first.target), first.face.row);
+    caption = fmt::format("{}: {}, row {}", methods, target_text(subject, first), first.face.row);
     sheet.subtitle.push_back(fmt::format(
         "{}, {}", subject.graph().name, std::filesystem::path(subject.dataset().source).filename().string()));
-    if (figure.score != "sum") {
+    if (first.score != "sum") {
       sheet.subtitle.back() += fmt::format("; probability of {}: {:.3f}",
                                            subject.class_name(first.target),
                                            first.face.probabilities[static_cast<size_t>(first.target)]);
@@ -304,10 +306,10 @@ void draw(const Figure& figure,
     sheet.subtitle.push_back(fmt::format("{}, {}; explained: {}",
                                          subject.graph().name,
                                          std::filesystem::path(subject.dataset().source).filename().string(),
-                                         figure.score == "sum"
+                                         first.score == "sum"
                                              ? "the sum of all scores"
                                              : fmt::format("the {} of the class {}",
-                                                           figure.score,
+                                                           first.score,
                                                            figure.target == "predicted" ? "that the network predicts"
                                                            : figure.target == "label"   ? "of the label"
                                                                                         : figure.target)));
@@ -345,7 +347,7 @@ FaceQuestion face_question(const Figure& figure, Subject& subject) {
     targets.push_back(target_of(figure, subject, face));
   }
   explain::MethodOptions options = figure.method;
-  options.gradient.background = background(subject, options.seed);
+  options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
   return {.faces = std::move(faces),
           .question = {.network = subject.network(),
                        .images = subject.images(rows),

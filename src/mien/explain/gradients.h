@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,9 @@ struct GradientOptions {
   std::string lrp_dense = "epsilon";      ///< or "same": the rule of the convolutions
   std::string guided_resize = "nearest";  ///< or "bilinear": how guided-grad-cam enlarges its class activation map
 
-  /// Images [B,C,H,W] that expected-gradients draws its baselines from, normalised as the explained ones; no flag.
-  /// Undefined: the explained images themselves.
-  at::Tensor background;
+  /// Images [B,C,H,W] that expected-gradients draws its baselines from, normalised as the explained ones; no flag. Null:
+  /// the explained images themselves. Behind a pointer, so that a program which only reads options needs no libtorch.
+  std::shared_ptr<const at::Tensor> background;
 
   void bind(OptionSet& options);
 };

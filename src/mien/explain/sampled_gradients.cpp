@@ -208,7 +208,7 @@ Maps integrated_gradients(const Question& question, const MethodOptions& options
 }
 
 Maps expected_gradients(const Question& question, const MethodOptions& options) {
-  const at::Tensor& given = options.gradient.background;
+  const at::Tensor given = options.gradient.background ? *options.gradient.background : at::Tensor();
   if (given.defined() && (given.dim() != 4 || given.size(0) == 0 || given[0].sizes() != question.images[0].sizes())) {
     throw_usage(fmt::format("expected-gradients got background images of shape [{}], expected [B,{}]",
                             fmt::join(given.sizes(), ","),
