@@ -1,4 +1,6 @@
 #include "cli/cli_fixture.h"
+#include <set>
+
 #include <nlohmann/json.hpp>
 
 namespace mien {
@@ -17,7 +19,7 @@ TEST_F(Explain, WritesMapsIntoTheRunAndNamesTheLayer) {
   const Outcome outcome =
       mien({"explain", kRun, "drawn:70", "--method", "saliency,grad-cam", "--rows", "3,5", "--threads", "1"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("grad-cam looks at max_pool1 (8*12*12)"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("grad-cam looks at dropout1 (8*12*12)"), std::string::npos) << outcome.out;
   for (const char* file : {"saliency/row3", "saliency/row5", "grad-cam/row3", "grad-cam/row5"}) {
     for (const char* ending : {".npy", ".json"}) {
       EXPECT_TRUE(std::filesystem::exists(path(std::string(kRun) + "/explain/" + file + ending))) << file << ending;
@@ -57,16 +59,19 @@ TEST_F(Explain, LooksInside) {
   }
 }
 
+/// For mistakes that are found after a warning (of missing gnuplot, of a slow BLAS) could be printed.
+bool fails_saying(const Outcome& outcome, int status, const std::string& text) {
+  return outcome.status == status && ("\n" + outcome.err).find("\nmien: " + text) != std::string::npos;
+}
+
 TEST_F(Explain, SaysInOneLineWhatIsWrong) {
   EXPECT_TRUE(refused(mien({"explain", kRun, "drawn:70", "--method", "salience"}), 2, {"'salience'", "'saliency'"}));
-  EXPECT_TRUE(refused(mien({"explain", kRun, "drawn:70", "--rows", "70"}), 2, {"row 70 does not exist", "0 to 69"}));
+  EXPECT_TRUE(fails_saying(mien({"explain", kRun, "drawn:70", "--rows", "70"}), 2, "row 70 does not exist: drawn:10:0 has rows 0 to 69"));
   EXPECT_TRUE(refused(mien({"explain", kRun, "drawn:70", "--faces", "corect-per-class"}), 2, {"correct-per-class"}));
   EXPECT_TRUE(refused(mien({"explain", "none", "drawn:70"}), 3, {"none", "No such file"}));
   EXPECT_TRUE(refused(mien({"explain", kRun, "none.csv"}), 3, {"none.csv"}));
   EXPECT_TRUE(refused(mien({"inside", "ascent", kRun, "--layers", "conv9"}), 2, {"conv9", "conv1"}));
-  EXPECT_TRUE(refused(mien({"run", "hw3-2017", "--data", "drawn:70", "--weights", kRun, "--out", "x"}),
-                      2,
-                      {"--weights is of network small"}));
+  EXPECT_TRUE(fails_saying(mien({"run", "hw3-2017", "--data", "drawn:70", "--weights", kRun, "--out", "x"}), 2, "--weights is of network small"));
 }
 
 class Methods : public CliTest {};
@@ -80,11 +85,9 @@ TEST_F(Methods, AreOneTableWithFamilyCostNeedsAndSource) {
   }
   const auto json = nlohmann::json::parse(mien({"methods", "--network", "leaky4", "--json"}).out);
   EXPECT_GE(json.size(), 30U);
+  const std::set<std::string> undefined{"guided-backprop", "deconvnet", "guided-grad-cam", "cam"};  // for leaky4
   for (const auto& row : json)
-    EXPECT_EQ(
-        row.at("name") == "guided-backprop" || row.at("name") == "deconvnet" || row.at("name") == "guided-grad-cam",
-        !row.at("obstacle").get<std::string>().empty())
-        << row;
+    EXPECT_EQ(undefined.contains(row.at("name").get<std::string>()), !row.at("obstacle").get<std::string>().empty()) << row;
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ network::Network row_major(const network::Network& network) {
     const at::Tensor values = at::empty(tensor.sizes(), tensor.options());  // .contiguous() may keep strides
     tensor.set_data(values.copy_(tensor));
   }
+  copy.set_fused(false);  // blocks are channels-last
   return copy;
 }
 
