@@ -28,7 +28,8 @@ TEST(Sheet, IsWideEnoughForItsTitleAndSaysEverything) {
   sheet.subtitle = {"read at conv4"};
   sheet_png(sheet);
   const std::string script = gnuplot.script();
-  for (const char* text : {"A title of so many", "small picture", "read at conv4", "a caption", "a note", "'-1'", "'0'", "'1'"}) {
+  for (const char* text :
+       {"A title of so many", "small picture", "read at conv4", "a caption", "a note", "'-1'", "'0'", "'1'"}) {
     EXPECT_TRUE(test::contains(script, text)) << text;
   }
 }
@@ -36,6 +37,13 @@ TEST(Sheet, IsWideEnoughForItsTitleAndSaysEverything) {
 TEST(Sheet, RefusesToDrawNothing) {
   EXPECT_TRUE(test::contains(error_line(ErrorCode::usage, [] { sheet_png({}); }), "without pictures"));
   EXPECT_TRUE(test::contains(error_line(ErrorCode::usage, [] { sheet_png({.grids = {PanelGrid{}}}); }), "empty grid"));
+}
+
+TEST(Sheet, RefusesAPictureThatWouldCoverItsNeighbours) {
+  Sheet sheet = one_panel("x");
+  sheet.grids[0].panels[0].image = Raster::filled(10, 81, {});
+  EXPECT_TRUE(test::contains(error_line(ErrorCode::usage, [&] { sheet_png(sheet); }),
+                             "81 x 10 pixels does not fit its tile of 40 units"));
 }
 
 TEST(Sheet, RefusesAPageBeyondMemory) {

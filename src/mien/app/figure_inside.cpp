@@ -67,12 +67,15 @@ int64_t columns_for(size_t count) {
   return std::max<int64_t>(1, std::llround(std::ceil(std::sqrt(1.6 * static_cast<double>(count)))));
 }
 
-/// Side of a tile that shows `pixels` by whole numbers of screen pixels, about `wanted` units.
-int64_t tile_for(int64_t pixels, int64_t wanted) {
-  const int64_t factor =
-      std::max<int64_t>(1, std::llround(2.0 * static_cast<double>(wanted) / static_cast<double>(pixels)));
-  return (pixels * factor + 1) / 2;
+/// By how much a picture of `pixels` is enlarged to be about `wanted` units; a unit is two pixels.
+int64_t factor_for(int64_t pixels, int64_t wanted) {
+  return std::max<int64_t>(1, std::llround(2.0 * static_cast<double>(wanted) / static_cast<double>(pixels)));
 }
+
+/// Side of the tile that such a picture fills.
+int64_t tile_for(int64_t pixels, int64_t wanted) { return (pixels * factor_for(pixels, wanted) + 1) / 2; }
+
+int64_t face_pixels(const Subject& subject) { return std::max(subject.dataset().height, subject.dataset().width); }
 
 struct Level {
   at::Tensor values;  ///< [h,w]
@@ -142,11 +145,10 @@ void draw_weights(const Figure& figure, Subject& subject, FigureOutput& output) 
       const at::Tensor pictures = all.index_select(0, at::tensor(units[i]));
       const MapRange range = report::measure_map(floats(pictures));
       top = short_number(range.shown);
-      PanelGrid grid{.heading = fmt::format("{}: {} of {}, input channel {}; largest weight {}",
-                                            explain::layer_text(subject.graph(), layers[i]),
+      PanelGrid grid{.heading = fmt::format("{}: {} of {}; largest {}",
+                                            layer_name(subject.graph(), layers[i]),
                                             units_text(units[i]),
                                             all.size(0),
-                                            figure.channel,
                                             top),
                      .columns = columns_for(units[i].size()),
                      .tile = tile_for(std::max(pictures.size(1), pictures.size(2)), 40),
@@ -171,7 +173,7 @@ void draw_weights(const Figure& figure, Subject& subject, FigureOutput& output) 
                       {"problem", range.state == MapState::usable ? "null" : json_text(range.problem())}},
                      suffix);
     }
-    sheet.subtitle = {subject.graph().name};
+    sheet.subtitle = {fmt::format("{}, input channel {}", subject.graph().name, figure.channel)};
     sheet.bar = group.size() == 1 ? bar_of(true, top, "") : bar_of(true, "max", "each layer by itself");
     output.picture(path, sheet, fmt::format("{} of {}", sheet.title, subject.graph().name));
   }
@@ -189,7 +191,8 @@ void draw_outputs(const Figure& figure, Subject& subject, FigureOutput& output) 
       explain::layer_outputs(subject.network(), subject.images(rows), layers, figure.method.batch_size);
   const bool per_face = output.has("row");
   const auto face_count = static_cast<int64_t>(faces.size());
-  const int64_t strip_tile = tile_for(subject.dataset().width, face_count > 12 ? 48 : 72);
+  const int64_t strip_size = face_count > 12 ? 48 : 72;
+  const int64_t strip_tile = tile_for(face_pixels(subject), strip_size);
 
   const auto draw = [&](const std::vector<size_t>& group, int64_t first_face, int64_t end_face) {
     const Face& face = faces[static_cast<size_t>(first_face)];
@@ -205,10 +208,11 @@ void draw_outputs(const Figure& figure, Subject& subject, FigureOutput& output) 
     bool any_signed = false;
     bool any_one_sided = false;
     PanelGrid images{.columns = end_face - first_face,
-                     .tile = is_strip ? strip_tile : tile_for(subject.dataset().width, 120),
+                     .tile = is_strip ? strip_tile : tile_for(face_pixels(subject), 120),
                      .gap = is_strip ? 6 : 14};
     for (int64_t f = first_face; f < end_face; ++f) {
-      Panel panel = face_panel(subject, faces[static_cast<size_t>(f)], is_strip ? 3 : 5);
+      Panel panel = face_panel(
+          subject, faces[static_cast<size_t>(f)], factor_for(face_pixels(subject), is_strip ? strip_size : 120));
       if (is_strip)
         panel.caption = fmt::format(
             "{}\n{}", faces[static_cast<size_t>(f)].row, subject.class_name(faces[static_cast<size_t>(f)].predicted));
@@ -314,17 +318,18 @@ void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output) {
                                             units_text(units[i]),
                                             explain::unit_count(subject.graph(), layers[i])),
                      .columns = columns_for(units[i].size()),
-                     .tile = tile_for(subject.dataset().width, is_many ? 72 : 120),
+                     .tile = tile_for(face_pixels(subject), is_many ? 72 : 120),
                      .gap = is_many ? 9 : 14};
       std::vector<int64_t> dead;
       for (size_t k = 0; k < units[i].size(); ++k) {
         const auto index = static_cast<int64_t>(k);
-        Panel panel{.image = image_raster(levels[index], 3), .caption = unit_name(subject, layers[i], units[i][k])};
+        Panel panel{.image = image_raster(levels[index], factor_for(face_pixels(subject), is_many ? 72 : 120)),
+                    .caption = unit_name(subject, layers[i], units[i][k])};
         const bool is_dead =
             figure.ascent.steps > 0 && result.zero_gradient_steps[index].item<int64_t>() == figure.ascent.steps;
         if (is_dead) {
           dead.push_back(units[i][k]);
-          panel.image = report::hatched(subject.dataset().height * 3, subject.dataset().width * 3);
+          panel.image = report::hatched(panel.image.height, panel.image.width);
           panel.caption += "\nno gradient";
         } else {
           panel.caption += fmt::format("\n{}", short_number(last[index].item<double>()));
@@ -364,6 +369,7 @@ void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output) {
 void draw_faces(const Figure& figure, Subject& subject, FigureOutput& output) {
   const network::Graph& graph = subject.graph();
   const data::Dataset& dataset = subject.dataset();
+  const int64_t factor = factor_for(face_pixels(subject), 96);
   const std::vector<int> layers = figure_layers(figure, graph);
   const auto units = figure_units(figure, graph, layers);
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -403,11 +409,14 @@ void draw_faces(const Figure& figure, Subject& subject, FigureOutput& output) {
         source_name(subject),
         figure.unit.score)};
     if (figure.ascend)
-      sheet.subtitle.push_back("below each face the input found from it: " + [&] {
-        explain::AscentOptions options = figure.ascent;
-        options.start = "faces";
-        return ascent_text(options);
-      }());
+      sheet.subtitle.push_back(
+          fmt::format("below each face the input found from it and the {} of the output that it reaches: {}",
+                      figure.ascent.objective == "centre" ? "middle" : figure.ascent.objective,
+                      [&] {
+                        explain::AscentOptions options = figure.ascent;
+                        options.start = "faces";
+                        return ascent_text(options);
+                      }()));
     const at::Tensor levels = !figure.ascend        ? at::Tensor()
                               : figure.ascent.clamp ? explain::to_levels(ascended.images, ascended.range)
                                                     : explain::to_stretched_levels(ascended.images);
@@ -420,21 +429,21 @@ void draw_faces(const Figure& figure, Subject& subject, FigureOutput& output) {
                                             unit_name(subject, layers[i], unit),
                                             100 * survey.active_share[unit].item<double>()),
                      .columns = shown,
-                     .tile = tile_for(dataset.width, 96),
+                     .tile = tile_for(face_pixels(subject), 96),
                      .gap = 10};
       for (int64_t k = 0; k < shown; ++k) {
         const explain::UnitFace& face = faces[static_cast<size_t>(k)];
         const auto label = dataset.labels[static_cast<size_t>(face.row)];
-        Panel panel{.image = report::gray_raster(gray_levels(subject, face.row), dataset.height, dataset.width, 4),
+        Panel panel{.image = report::gray_raster(gray_levels(subject, face.row), dataset.height, dataset.width, factor),
                     .caption = fmt::format("{} {}\n{}",
                                            face.row,
                                            label == data::kUnlabelled ? "" : subject.class_name(label),
                                            short_number(face.activation))};
         const bool is_whole = face.window.height() >= dataset.height && face.window.width() >= dataset.width;
-        for (int64_t y = 4 * face.window.top; y < 4 * face.window.bottom && !is_whole; ++y) {
-          for (int64_t x = 4 * face.window.left; x < 4 * face.window.right; ++x) {
-            const bool is_edge = y < 4 * face.window.top + 2 || y >= 4 * face.window.bottom - 2 ||
-                                 x < 4 * face.window.left + 2 || x >= 4 * face.window.right - 2;
+        for (int64_t y = factor * face.window.top; y < factor * face.window.bottom && !is_whole; ++y) {
+          for (int64_t x = factor * face.window.left; x < factor * face.window.right; ++x) {
+            const bool is_edge = y < factor * face.window.top + 2 || y >= factor * face.window.bottom - 2 ||
+                                 x < factor * face.window.left + 2 || x >= factor * face.window.right - 2;
             if (is_edge) panel.image.set(y, x, kWindow);
           }
         }
@@ -450,7 +459,7 @@ void draw_faces(const Figure& figure, Subject& subject, FigureOutput& output) {
         const int64_t place = static_cast<int64_t>(u) * shown + k;
         const at::Tensor last = ascended.objective[place][-1];
         grid.panels.push_back(
-            {.image = image_raster(levels[place], 4),
+            {.image = image_raster(levels[place], factor),
              .caption =
                  fmt::format("from {}\n{}", faces[static_cast<size_t>(k)].row, short_number(last.item<double>()))});
       }

@@ -21,7 +21,7 @@ using explain::MethodSpec;
 using report::Enlarging;
 using report::MapState;
 
-constexpr int64_t kFactor = 6;              // of a 48-pixel face on a tile of 144 units
+constexpr int64_t kTile = 144;              // units of two pixels
 constexpr int64_t kBackgroundFaces = 1000;  // that expected-gradients draws from
 
 /// One face's map by one method, and what is said of it.
@@ -94,7 +94,8 @@ std::vector<FaceMap> compute(
     targets.push_back(target_of(figure, subject, face));
   }
   explain::MethodOptions options = figure.method;
-  if (spec.name == "expected-gradients") options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
+  if (spec.name == "expected-gradients")
+    options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
   const explain::Question question{.network = subject.network(),
                                    .images = subject.images(rows),
                                    .targets = at::tensor(targets),
@@ -184,17 +185,26 @@ std::string recall_text(Subject& subject, const std::string& part, int64_t label
   return text + ".";
 }
 
+int64_t face_pixels(const Subject& subject) { return std::max(subject.dataset().height, subject.dataset().width); }
+
+/// By how much a face and its maps are enlarged: 6 times for 48 pixels.
+int64_t map_factor(const Subject& subject) { return std::max<int64_t>(1, 2 * kTile / face_pixels(subject)); }
+
+/// Side of the tile that they fill, units.
+int64_t map_tile(const Subject& subject) { return (face_pixels(subject) * map_factor(subject) + 1) / 2; }
+
 bool has_regions(const FaceMap& map) { return map.facts.contains("segments"); }
 
 report::Panel panel_of(const std::string& name, const Figure& figure, const Subject& subject, const FaceMap& map) {
   const data::Dataset& dataset = subject.dataset();
-  if (name == "image") return face_panel(subject, map.face, kFactor);
+  const int64_t factor = map_factor(subject);
+  if (name == "image") return face_panel(subject, map.face, factor);
   const bool is_map = name == "map";
   const Enlarging enlarging = has_regions(map) || is_map ? Enlarging::squares : Enlarging::smooth;
   report::Panel panel;
   if (is_map) {
     panel.image = report::map_raster(
-        map.values, dataset.height, dataset.width, map.range, map.spec->is_signed, kFactor, enlarging);
+        map.values, dataset.height, dataset.width, map.range, map.spec->is_signed, factor, enlarging);
     panel.caption =
         fmt::format("{}\n{}",
                     map.spec->name,
@@ -208,10 +218,10 @@ report::Panel panel_of(const std::string& name, const Figure& figure, const Subj
                                          dataset.width,
                                          map.range,
                                          map.spec->is_signed,
-                                         kFactor,
+                                         factor,
                                          enlarging);
     if (has_regions(map))
-      report::draw_borders(panel.image, map.values, dataset.height, dataset.width, kFactor, {235, 235, 235});
+      report::draw_borders(panel.image, map.values, dataset.height, dataset.width, factor, {235, 235, 235});
     panel.caption = map.range.state == MapState::usable
                         ? fmt::format("explains {}", map.score == "sum" ? "all scores" : subject.class_name(map.target))
                         : fmt::format("map is {}", map.range.problem());
@@ -319,7 +329,7 @@ void draw(const Figure& figure,
   const auto panels = static_cast<int64_t>(figure.panels.size());
   const auto count = static_cast<int64_t>(maps.size());
   const int64_t side_by_side = count > 12 ? 3 : count > 4 ? 2 : 1;
-  report::PanelGrid grid{.columns = panels * side_by_side};
+  report::PanelGrid grid{.columns = panels * side_by_side, .tile = map_tile(subject)};
   for (const FaceMap& map : maps) {
     for (const std::string& name : figure.panels) grid.panels.push_back(panel_of(name, figure, subject, map));
   }
@@ -406,9 +416,10 @@ void draw_contact_sheets(const Figure& figure, Subject& subject, FigureOutput& o
       report::Sheet sheet;
       std::vector<FaceMap> shown;
       for (const bool is_right : {true, false}) {
-        report::PanelGrid grid{.heading = fmt::format("{} faces that are {}",
-                                                      subject.class_name(c),
-                                                      is_right ? "recognised" : "taken for another class")};
+        report::PanelGrid grid{
+            .heading = fmt::format(
+                "{} faces that are {}", subject.class_name(c), is_right ? "recognised" : "taken for another class"),
+            .tile = map_tile(subject)};
         std::vector<report::Panel> overlays;
         for (const FaceMap& map : maps) {
           if (map.face.label != c || map.face.is_right() != is_right) continue;
@@ -418,7 +429,6 @@ void draw_contact_sheets(const Figure& figure, Subject& subject, FigureOutput& o
         }
         if (overlays.empty()) continue;
         grid.columns = static_cast<int64_t>(overlays.size());
-        grid.tile = 120;
         grid.panels.insert(grid.panels.end(), overlays.begin(), overlays.end());
         sheet.grids.push_back(std::move(grid));
       }

@@ -97,7 +97,7 @@ struct Page {
 void draw_panel(Page& page, const Panel& panel, const PanelGrid& grid, int64_t x, int64_t y) {
   const int64_t side = 2 * grid.tile;
   if (panel.image.height > 0) {
-    const int64_t factor = std::max<int64_t>(1, side / std::max(panel.image.height, panel.image.width));
+    const int64_t factor = side / std::max(panel.image.height, panel.image.width);
     const int64_t height = panel.image.height * factor;
     const int64_t width = panel.image.width * factor;
     const int64_t top = 2 * y + (side - height) / 2;
@@ -152,6 +152,15 @@ std::string sheet_png(const Sheet& sheet) {
   for (const PanelGrid& grid : sheet.grids) {
     if (grid.panels.empty() || grid.columns < 1 || grid.tile < 8)
       throw_usage("cannot draw a sheet with an empty grid, expected panels, columns and a tile of 8 units or more");
+    for (const Panel& panel : grid.panels) {
+      if (std::max(panel.image.height, panel.image.width) <= 2 * grid.tile) continue;
+      throw_usage(
+          fmt::format("cannot draw a sheet: a picture of {} x {} pixels does not fit its tile of {} units ({} pixels)",
+                      panel.image.width,
+                      panel.image.height,
+                      grid.tile,
+                      2 * grid.tile));
+    }
     width = std::max(width, grid_width(grid));
   }
   if (sheet.grids.empty()) throw_usage("cannot draw a sheet without pictures");

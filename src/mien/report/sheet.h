@@ -44,8 +44,8 @@ struct Sheet {
   std::vector<std::string> notes;  ///< lines below the pictures; lines too long are broken between words
 };
 
-/// The sheet as a png. The same sheet gives the same bytes. Throws Error(usage) for no panel or a page of more than 100
-/// million pixels, and as run_gnuplot.
+/// The sheet as a png. The same sheet gives the same bytes. Throws Error(usage) for no panel, an image larger than its
+/// tile or a page of more than 100 million pixels, and as run_gnuplot.
 std::string sheet_png(const Sheet& sheet);
 
 }  // namespace mien::report
