@@ -13,7 +13,7 @@
 #include "mien/core/error.h"
 #include "mien/core/log.h"
 #include "mien/core/parallel.h"
-#include "mien/data/preprocess.h"
+#include "mien/evaluation/evaluator.h"
 #include "mien/explain/ascent.h"
 #include "mien/explain/layer_gradient.h"
 #include "mien/explain/layers.h"
@@ -37,14 +37,6 @@ struct Line {
   std::vector<double> passes;   ///< the network's passes that the method cannot do without, and nothing else
   std::vector<double> one_by_one;  ///< the plain loop, projected from its first turns
 };
-
-at::Tensor normalised(const data::Dataset& faces, int64_t count) {
-  at::Tensor images = at::empty({count, faces.channels, faces.height, faces.width}, at::kFloat);
-  for (int64_t i = 0; i < count; ++i) {
-    data::normalize_image(faces.image(i), {}, images.data_ptr<float>() + i * faces.pixels_per_image());
-  }
-  return images.contiguous(at::MemoryFormat::ChannelsLast);
-}
 
 /// Seconds of `count` forward passes in batches of `batch`.
 double forward_seconds(const network::Network& network, const at::Tensor& images, int64_t count, int64_t batch) {
@@ -132,7 +124,9 @@ BenchReport bench_explain(const BenchOptions& options, int64_t faces, Listener& 
   const network::Network box3 = explain::frozen(network::Network(network::load_graph("box3"), 0));
   network::Network box3_plain = box3;
   box3_plain.set_fused(false);
-  const at::Tensor images = normalised(random_faces(leaky4.graph(), faces), faces);
+  std::vector<int64_t> rows(static_cast<size_t>(faces));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  const at::Tensor images = evaluation::normalized_images(random_faces(leaky4.graph(), faces), {}, rows);
   const auto question = [&](int64_t count) {
     return explain::Question{.network = leaky4, .images = images.slice(0, 0, count), .targets = at::zeros({count}, at::kLong)};
   };

@@ -117,9 +117,9 @@ report::ColorBar bar_of(bool is_signed, const std::string& top, const std::strin
 
 /// What the ascent started from and how it climbed, for the reader.
 std::string ascent_text(const explain::AscentOptions& options) {
-  std::string text = fmt::format("{} steps of {} up the {} of the output, from {}",
+  std::string text = fmt::format("{} steps of {:.3g} up the {} of the output, from {}",
                                  options.steps,
-                                 format_double(options.rate),
+                                 options.rate,
                                  options.objective == "centre" ? "middle" : options.objective,
                                  options.start == "noise"   ? fmt::format("noise (seed {})", options.seed)
                                  : options.start == "faces" ? "a face"

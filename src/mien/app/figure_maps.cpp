@@ -85,33 +85,44 @@ at::Tensor evidence_of(const Subject& subject, const std::vector<int64_t>& rows)
   return evidence;
 }
 
+std::vector<int64_t> rows_of(const std::vector<Face>& faces) {
+  std::vector<int64_t> rows;
+  for (const Face& face : faces) rows.push_back(face.row);
+  return rows;
+}
+
+explain::Question question_on(const Figure& figure, Subject& subject, const std::vector<Face>& faces) {
+  std::vector<int64_t> targets;
+  for (const Face& face : faces) targets.push_back(target_of(figure, subject, face));
+  return {.network = subject.network(),
+          .images = subject.images(rows_of(faces)),
+          .targets = at::tensor(targets),
+          .score = parse_score(figure.score)};
+}
+
+explain::MethodOptions options_with_background(const Figure& figure, Subject& subject) {
+  explain::MethodOptions options = figure.method;
+  options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
+  return options;
+}
+
 std::vector<FaceMap> compute(
     const Figure& figure, Subject& subject, const MethodSpec& spec, const std::vector<Face>& faces, bool measure) {
-  std::vector<int64_t> rows;
-  std::vector<int64_t> targets;
-  for (const Face& face : faces) {
-    rows.push_back(face.row);
-    targets.push_back(target_of(figure, subject, face));
-  }
-  explain::MethodOptions options = figure.method;
-  if (spec.name == "expected-gradients")
-    options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
-  const explain::Question question{.network = subject.network(),
-                                   .images = subject.images(rows),
-                                   .targets = at::tensor(targets),
-                                   .score = parse_score(figure.score)};
+  const bool needs_background = spec.name == "expected-gradients";
+  const explain::MethodOptions options = needs_background ? options_with_background(figure, subject) : figure.method;
+  const explain::Question question = question_on(figure, subject, faces);
   const Maps maps = explain::explain(spec, question, options);
   explain::Faithfulness measured;
   explain::FaithfulnessOptions how = figure.faithfulness;
   how.rerun_faces = 0;  // sensitivity and randomisation run a method a hundred times: for `--evaluate`
-  if (measure) measured = explain::measure(spec, question, maps.values, evidence_of(subject, rows), options, how);
+  if (measure) measured = explain::measure(spec, question, maps.values, evidence_of(subject, rows_of(faces)), options, how);
   const std::string layer = maps.layer < 0 ? "" : explain::layer_text(subject.graph(), maps.layer);
   if (!layer.empty()) subject.listener().line(fmt::format("{} looks at {}", spec.name, layer));
   std::vector<FaceMap> result;
   for (size_t i = 0; i < faces.size(); ++i) {
     FaceMap map{.spec = &spec,
                 .face = faces[i],
-                .target = targets[i],
+                .target = question.targets[static_cast<int64_t>(i)].item<int64_t>(),
                 .score = spec.name == "lime" ? figure.method.perturbation.lime_score_on : figure.score,
                 .values = floats(maps.values[static_cast<int64_t>(i)]),
                 .range = {},
@@ -350,21 +361,12 @@ void draw(const Figure& figure,
 
 FaceQuestion face_question(const Figure& figure, Subject& subject) {
   std::vector<Face> faces = subject.choose(FaceChoice::parse(figure.faces), static_cast<uint64_t>(figure.method.seed));
-  std::vector<int64_t> rows;
-  std::vector<int64_t> targets;
-  for (const Face& face : faces) {
-    rows.push_back(face.row);
-    targets.push_back(target_of(figure, subject, face));
-  }
-  explain::MethodOptions options = figure.method;
-  options.gradient.background = std::make_shared<const at::Tensor>(background(subject, options.seed));
+  explain::Question question = question_on(figure, subject, faces);
+  at::Tensor evidence = evidence_of(subject, rows_of(faces));
   return {.faces = std::move(faces),
-          .question = {.network = subject.network(),
-                       .images = subject.images(rows),
-                       .targets = at::tensor(targets),
-                       .score = parse_score(figure.score)},
-          .evidence = evidence_of(subject, rows),
-          .options = std::move(options)};
+          .question = std::move(question),
+          .evidence = std::move(evidence),
+          .options = options_with_background(figure, subject)};
 }
 
 void draw_maps(const Figure& figure, Subject& subject, FigureOutput& output) {

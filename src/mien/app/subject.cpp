@@ -9,7 +9,6 @@
 #include "mien/core/error.h"
 #include "mien/core/random.h"
 #include "mien/core/text.h"
-#include "mien/data/preprocess.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/explain/attribution.h"
 
@@ -138,14 +137,7 @@ Subject::Subject(const network::LoadedWeights& loaded,
 }
 
 at::Tensor Subject::images(const std::vector<int64_t>& rows) const {
-  const auto count = static_cast<int64_t>(rows.size());
-  at::Tensor images = at::empty({count, dataset_.channels, dataset_.height, dataset_.width}, at::kFloat);
-  float* const values = images.data_ptr<float>();
-  for (int64_t i = 0; i < count; ++i) {
-    data::normalize_image(
-        dataset_.image(rows[static_cast<size_t>(i)]), normalization_, values + i * dataset_.pixels_per_image());
-  }
-  return images.contiguous(at::MemoryFormat::ChannelsLast);
+  return evaluation::normalized_images(dataset_, normalization_, rows);
 }
 
 std::vector<Face> Subject::faces(const std::vector<int64_t>& rows) {

@@ -13,7 +13,7 @@
 
 namespace mien::evaluation {
 
-void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
+void check_image_size(const network::Graph& graph, const data::Dataset& dataset) {
   const network::Shape input = graph.input_shape();
   if (input.channels != dataset.channels || input.height != dataset.height || input.width != dataset.width) {
     throw_usage(fmt::format("network {} takes images of {}, {} has {}*{}*{}",
@@ -27,12 +27,34 @@ void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
                             "network file",
                             input.height));
   }
+}
+
+void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
+  check_image_size(graph, dataset);
   if (graph.classes() != dataset.classes()) {
     throw_usage(
         fmt::format(
             "network {} has {} classes, {} has {} ({})", graph.name, graph.classes(), dataset.source, dataset.classes(), join(dataset.class_names, ", ")),
         fmt::format("write the network with `mien networks show`, change its last dense layer to {} and name that file", dataset.classes()));
   }
+}
+
+at::Tensor normalized_images(const data::Dataset& dataset,
+                             const network::Normalization& normalization,
+                             std::span<const int64_t> rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const at::Tensor images = at::empty({count, dataset.channels, dataset.height, dataset.width}, at::kFloat);
+  float* const values = images.data_ptr<float>();
+  parallel_for(
+      count,
+      [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          data::normalize_image(
+              dataset.image(rows[static_cast<size_t>(i)]), normalization, values + i * dataset.pixels_per_image());
+        }
+      },
+      32);
+  return images.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 Predictions predict(const network::Network& network,
@@ -58,18 +80,7 @@ Predictions predict(const network::Network& network,
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
     const int64_t n = std::min(options.batch_size, count - begin);
-    at::Tensor images = at::empty({n, dataset.channels, dataset.height, dataset.width}, at::kFloat);
-    float* const values = images.data_ptr<float>();
-    parallel_for(
-        n,
-        [&](int64_t first, int64_t last) {
-          for (int64_t i = first; i < last; ++i) {
-            data::normalize_image(dataset.image(rows[static_cast<size_t>(begin + i)]),
-                                  normalization,
-                                  values + i * dataset.pixels_per_image());
-          }
-        },
-        32);
+    at::Tensor images = normalized_images(dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)));
     images = images.to(device).contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor logits = network.forward(images, network::Mode::evaluation);
     if (options.flip_average) {

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include <ATen/core/Tensor.h>
+
 #include "mien/core/log.h"
 #include "mien/data/dataset.h"
 #include "mien/evaluation/predictions.h"
@@ -31,7 +33,14 @@ double mean_log_loss(const Predictions& predictions);
 /// Share of labelled rows whose label has the largest probability; NaN if there are none.
 double accuracy(const Predictions& predictions);
 
-/// Throws Error(usage) if `dataset` cannot be fed to `graph`: sizes are named on both sides.
+/// The images of `rows` as a network takes them: [N,C,H,W] float32, normalised, channels-last, on the CPU.
+at::Tensor normalized_images(const data::Dataset& dataset,
+                             const network::Normalization& normalization,
+                             std::span<const int64_t> rows);
+
+/// Throws Error(usage) if the images of `dataset` are not of `graph`'s input size: sizes are named on both sides.
+void check_image_size(const network::Graph& graph, const data::Dataset& dataset);
+/// The same, and that the classes are as many.
 void check_fits(const network::Graph& graph, const data::Dataset& dataset);
 
 }  // namespace mien::evaluation

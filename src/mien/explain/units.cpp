@@ -9,7 +9,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/parallel.h"
-#include "mien/data/preprocess.h"
+#include "mien/evaluation/evaluator.h"
 
 namespace mien::explain {
 namespace {
@@ -20,39 +20,12 @@ using network::Mode;
 using network::Network;
 
 void check(const Graph& graph, const data::Dataset& dataset, std::span<const int64_t> rows, int layer) {
-  const network::Shape input = graph.input_shape();
-  if (input.channels != dataset.channels || input.height != dataset.height || input.width != dataset.width) {
-    throw_usage(fmt::format("network {} takes images of {}, {} has {}*{}*{}",
-                            graph.name,
-                            input.text(),
-                            dataset.source,
-                            dataset.channels,
-                            dataset.height,
-                            dataset.width));
-  }
+  evaluation::check_image_size(graph, dataset);
   if (rows.empty()) throw_usage(fmt::format("no face of {} was chosen to look at units with", dataset.source));
   if (layer <= 0 || layer >= static_cast<int>(graph.layers.size())) {
     throw_usage(fmt::format(
         "cannot look at units of layer {} of {}, expected 1 to {}", layer, graph.name, graph.layers.size() - 1));
   }
-}
-
-at::Tensor normalised_batch(const data::Dataset& dataset,
-                            const network::Normalization& normalization,
-                            std::span<const int64_t> rows) {
-  const auto count = static_cast<int64_t>(rows.size());
-  at::Tensor images = at::empty({count, dataset.channels, dataset.height, dataset.width}, at::kFloat);
-  float* const values = images.data_ptr<float>();
-  parallel_for(
-      count,
-      [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) {
-          data::normalize_image(
-              dataset.image(rows[static_cast<size_t>(i)]), normalization, values + i * dataset.pixels_per_image());
-        }
-      },
-      32);
-  return images.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 /// Activations of all faces: by the score [rows, units], and the strongest position of each.
@@ -106,7 +79,7 @@ UnitSurvey survey_units(const Network& network,
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking at units");
     const int64_t end = std::min(count, begin + options.batch_size);
-    const at::Tensor images = normalised_batch(
+    const at::Tensor images = evaluation::normalized_images(
         dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
     const at::Tensor output = network.forward_visit(
         images, Mode::evaluation, [](int, const at::Tensor&) {}, layer);
