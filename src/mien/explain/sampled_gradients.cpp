@@ -20,7 +20,7 @@ namespace mien::explain {
 namespace {
 
 /// Points in one pass, if batch_size allows as many: more do not fill the cores better, and their activations leave the
-/// caches (measured on leaky4: 128 points at a time take 1.5 times as long).
+/// caches: on leaky4 128 points at a time took longer in every round.
 constexpr int64_t kPoints = 32;
 
 /// Sample `sample` of image `image`, for each row of a pass.
