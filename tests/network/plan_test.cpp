@@ -16,7 +16,7 @@ const Step& step_of(const Graph& graph, const Plan& plan, const std::string& lay
 TEST(Plan, ReleasesEveryOutputAfterItsLastReaderAndKeepsTheScores) {
   for (const BuiltinNetwork& builtin : builtin_networks()) {
     const Graph graph = load_graph(builtin.name);
-    const Plan plan = make_plan(graph);
+    const Plan plan = make_plan(graph, Fusion::none);
     std::vector<bool> alive(graph.layers.size(), false);
     alive[0] = true;
     for (const Step& step : plan.steps) {
@@ -35,7 +35,7 @@ TEST(Plan, OverwritesOnlyMemoryThatNobodyReadsLater) {
   const Graph graph = graph_of(R"(
     "relu", { conv = 2, kernel = 1 }, "relu", { residual = ["silu"] }, "relu",
     { residual = [{ dropout = 0.5 }, "sigmoid"] }, "flatten", "silu", { dense = 2 })");
-  const Plan plan = make_plan(graph);
+  const Plan plan = make_plan(graph, Fusion::none);
   const auto may = [&](const std::string& layer) { return step_of(graph, plan, layer).may_overwrite; };
   EXPECT_FALSE(may("relu1")) << "the images are the caller's";
   EXPECT_TRUE(may("relu2")) << "nobody else reads conv1";
@@ -51,7 +51,7 @@ TEST(Plan, OverwritesOnlyMemoryThatNobodyReadsLater) {
 TEST(Plan, PadsBeforehandOnlyWhereTheSidesDiffer) {
   const Graph graph = graph_of(R"(
     { conv = 1, kernel = [4, 3], padding = "same" }, { conv = 1, kernel = [5, 3], padding = "same" }, "flatten")");
-  const Plan plan = make_plan(graph);
+  const Plan plan = make_plan(graph, Fusion::none);
   EXPECT_EQ(step_of(graph, plan, "conv1").pad_before, (std::vector<int64_t>{1, 1, 1, 2}));
   EXPECT_EQ(step_of(graph, plan, "conv1").padding, (std::vector<int64_t>{0, 0}));
   EXPECT_TRUE(step_of(graph, plan, "conv2").pad_before.empty());

@@ -11,29 +11,12 @@ using network::Mode;
 using network::Network;
 
 std::vector<at::Tensor> outputs_until(const Network& network, const at::Tensor& images, int layer) {
-  const auto& layers = network.graph().layers;
-  std::vector<bool> is_read_later(layers.size());
-  for (size_t node = static_cast<size_t>(layer) + 1; node < layers.size(); ++node) {
-    for (const int input : layers[node].inputs) is_read_later[static_cast<size_t>(input)] = true;
-  }
-  std::vector<at::Tensor> outputs(layers.size());
   const at::NoGradGuard no_gradient;
-  const auto keep = [&](int node, const at::Tensor& output) {
-    const auto index = static_cast<size_t>(node);
-    if (node == layer || is_read_later[index]) outputs[index] = output;
-  };
-  network.forward_visit(images, Mode::evaluation, keep, layer);
-  return outputs;
+  return network.forward_until(images, Mode::evaluation, layer);
 }
 
 at::Tensor run_rest(const Network& network, std::vector<at::Tensor> outputs, int layer) {
-  const auto& layers = network.graph().layers;
-  for (size_t node = static_cast<size_t>(layer) + 1; node < layers.size(); ++node) {
-    std::vector<at::Tensor> inputs;
-    for (const int input : layers[node].inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
-    outputs[node] = network.run_layer(static_cast<int>(node), inputs, Mode::evaluation);
-  }
-  return outputs.back();
+  return network.forward_after(std::move(outputs), Mode::evaluation, layer);
 }
 
 LayerGradient layer_gradient(const Question& question, int layer) {

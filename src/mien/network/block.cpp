@@ -78,6 +78,10 @@ at::Tensor normalisation(const BlockCall& call, const BlockArguments& block) {
       block_kernels().statistics(block, begin, end, part);
     });
   }
+  if (call.batch_statistics) {
+    call.running_mean.unsafeGetTensorImpl()->bump_version();
+    call.running_variance.unsafeGetTensorImpl()->bump_version();
+  }
   for (int64_t c = 0; c < channels; ++c) {
     double m = running_mean[c];
     double variance = running_variance[c];
@@ -225,6 +229,14 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
   node->may_reuse = call.may_reuse && x.is_alias_of(x_as_given);
   torch::autograd::set_history(output, node);
   return output;
+}
+
+at::Tensor set_evaluation_table(BlockCall& call, int64_t channels) {
+  at::Tensor table;
+  call.arguments.channels = channels;
+  if (call.gamma.defined()) table = normalisation(call, call.arguments);
+  set_table(call.arguments, table);
+  return table;
 }
 
 at::Tensor dropout_mask(const DropoutKey& key, const at::Tensor& x) {

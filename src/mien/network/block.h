@@ -11,13 +11,13 @@ namespace mien::network {
 
 /// One block on one batch.
 struct BlockCall {
-  BlockArguments arguments;         ///< activations, pool and dropout; shapes and pointers are filled in by run_block
-  at::Tensor gamma, beta;           ///< [C], or undefined where the block has no batch norm
+  BlockArguments arguments;  ///< activations, pool and dropout; shapes and pointers are filled in by run_block
+  at::Tensor gamma, beta;    ///< [C], or undefined where the block has no batch norm
   at::Tensor running_mean, running_variance;
   double epsilon = 0, momentum = 0;
-  bool batch_statistics = false;    ///< normalise by the batch's own statistics, and fold them into the running ones
-  bool may_overwrite = false;       ///< where no gradient is recorded, the result may be written into x
-  bool may_reuse = false;           ///< the backward pass may write the gradient into x
+  bool batch_statistics = false;  ///< normalise by the batch's own statistics, and fold them into the running ones
+  bool may_overwrite = false;     ///< where no gradient is recorded, the result may be written into x
+  bool may_reuse = false;         ///< the backward pass may write the gradient into x
 };
 
 /// Output of a block for x [N,C,H,W] or [N,C] float32 on the CPU, in channels-last order; `residual` (undefined: none)
@@ -25,6 +25,10 @@ struct BlockCall {
 /// (std::logic_error). Sums are cut in a way that does not depend on the number of threads.
 /// @source docs/math.md, section 2
 at::Tensor run_block(BlockCall call, const at::Tensor& x, const at::Tensor& residual);
+
+/// Fills in what a block of `channels` needs to normalise by its running statistics, which the returned tensor owns
+/// (undefined if it has no batch norm).
+at::Tensor set_evaluation_table(BlockCall& call, int64_t channels);
 
 /// The mask of dropout for outputs shaped like `x`, on x's device and in its dtype: 0, or 1 / (1 - probability).
 at::Tensor dropout_mask(const DropoutKey& key, const at::Tensor& x);

@@ -1,22 +1,51 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
 namespace mien::network {
 
-/// at::conv2d with dilation 1 for float32 on the CPU, `padding` being height and width. Three parts are done otherwise
-/// where that is faster (docs/performance.md has the measurements): a first convolution of few input channels by a
-/// kernel of its own, the weight gradient of small and middling weights by another, and the input gradient of stride 1 as
-/// a forward convolution of dL/dy with the turned weights, which oneDNN runs faster than its own backward pass. Sums over
-/// images are cut by the weight's size, not by the number of threads.
+struct BlockCall;
+
+/// at::conv2d with dilation 1 for float32 on the CPU, `padding` being height and width. Kernels of our own do what they
+/// are faster at (docs/performance.md has the measurements): outputs of few input channels or few pixels, the weight
+/// gradient of small and middling weights, and, as a convolution of dL/dy with the turned weights, the input gradient
+/// of many weights; libtorch does the rest. Sums over images are cut by the weight's size, not by the number of
+/// threads.
 at::Tensor run_convolution(const at::Tensor& x,
                            const at::Tensor& weight,
                            const at::Tensor& bias,
                            int64_t stride,
                            const std::vector<int64_t>& padding,
                            int64_t groups);
+
+/// A layer's weights in the order in which the kernels read them, made anew when the weights have changed: their
+/// storage is another one, or their version (which autograd counts, see at::Tensor::_version).
+class PackedWeights {
+ public:
+  at::Tensor of(const at::Tensor& weight);
+
+ private:
+  std::mutex mutex_;
+  at::Tensor packed_, source_;
+  uint32_t version_ = 0;
+};
+
+struct ConvolutionCall {
+  at::Tensor weight, bias;  ///< bias may be undefined
+  int64_t stride = 1;
+  std::vector<int64_t> padding;
+  int64_t groups = 1;
+};
+
+/// The output of a convolution and the block behind it (nullptr: none; no residual) for evaluation, without a gradient:
+/// the convolution's own output is never written to memory as a whole. `block` normalises by running statistics.
+at::Tensor run_convolution_block(const ConvolutionCall& call,
+                                 BlockCall* block,
+                                 const at::Tensor& x,
+                                 PackedWeights& cache);
 
 }  // namespace mien::network

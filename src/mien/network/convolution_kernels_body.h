@@ -7,9 +7,10 @@
 namespace mien::network::MIEN_KERNEL_SET {
 namespace {
 
-constexpr int64_t kTileRows = 6;      // taps of a tile of the weight gradient; pixels of one of few_channels
+constexpr int64_t kTileRows = 6;  // taps of a tile of the weight gradient; pixels of one of the forward pass
 constexpr int64_t kTileVectors = MIEN_KERNEL_LANES == 16 ? 4 : 2;  // as many as leave registers for the operands
-constexpr int64_t kChunkPixels = 288;  // of dy, which stay in the cache while all tiles pass over them
+constexpr int64_t kChunkPixels = 288;    // of dy, which stay in the cache while all tiles pass over them
+constexpr int64_t kPieceFloats = 12288;  // of weights, which stay in the caches while all pixels pass over them
 
 /// Where the pixels that a tile adds up lie: `groups` images of `rows` rows of `width` pixels.
 struct Walk {
@@ -54,21 +55,31 @@ using WeightTile = void (*)(const Walk&, const float*, const float*, float*);
 template <int64_t tile_vectors>
 WeightTile weight_tile_of(int64_t tile_rows) {
   switch (tile_rows) {
-    case 1: return weight_tile<1, tile_vectors>;
-    case 2: return weight_tile<2, tile_vectors>;
-    case 3: return weight_tile<3, tile_vectors>;
-    case 4: return weight_tile<4, tile_vectors>;
-    case 5: return weight_tile<5, tile_vectors>;
-    default: return weight_tile<6, tile_vectors>;
+    case 1:
+      return weight_tile<1, tile_vectors>;
+    case 2:
+      return weight_tile<2, tile_vectors>;
+    case 3:
+      return weight_tile<3, tile_vectors>;
+    case 4:
+      return weight_tile<4, tile_vectors>;
+    case 5:
+      return weight_tile<5, tile_vectors>;
+    default:
+      return weight_tile<6, tile_vectors>;
   }
 }
 
 WeightTile weight_tile_of(int64_t tile_rows, int64_t tile_vectors) {
   switch (tile_vectors) {
-    case 1: return weight_tile_of<1>(tile_rows);
-    case 2: return weight_tile_of<2>(tile_rows);
-    case 3: return weight_tile_of<kTileVectors < 3 ? kTileVectors : 3>(tile_rows);
-    default: return weight_tile_of<kTileVectors>(tile_rows);
+    case 1:
+      return weight_tile_of<1>(tile_rows);
+    case 2:
+      return weight_tile_of<2>(tile_rows);
+    case 3:
+      return weight_tile_of < kTileVectors < 3 ? kTileVectors : 3 > (tile_rows);
+    default:
+      return weight_tile_of<kTileVectors>(tile_rows);
   }
 }
 
@@ -150,99 +161,165 @@ void weight_gradient(const ConvolutionArguments& given,
   }
 }
 
+/// Taps that follow one another in x: `rows` kernel rows of `length` floats, `row_step` floats apart.
+struct Piece {
+  int64_t rows, length, row_step;
+};
+
+/// Adds one piece's products to a tile of the output, or, with `start`, to the bias it points to (`is_first` without
+/// it: to 0).
 template <int64_t pixels, int64_t vectors>
-void few_channels_tile(const ConvolutionArguments& c,
-                       const float* x,
-                       int64_t padded_width,
-                       const float* weight,
-                       const float* bias,
-                       float* y) {
+void forward_tile(const Piece& piece,
+                  const float* x,
+                  const int64_t* places,
+                  const float* weight,
+                  bool is_first,
+                  const float* start,
+                  float* y,
+                  int64_t y_step) {
+  const float* p[pixels];
+#pragma GCC unroll 8
+  for (int64_t i = 0; i < pixels; ++i) p[i] = x + places[i];
   V sum[pixels][vectors];
 #pragma GCC unroll 8
   for (int64_t v = 0; v < vectors; ++v) {
-    const V start = bias == nullptr ? V{} : load(bias + v * kLanes, AllLanes{});
+    if (is_first) {
+      const V bias = start == nullptr ? V{} : load(start + v * kLanes, AllLanes{});
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < pixels; ++i) sum[i][v] = start;
+      for (int64_t i = 0; i < pixels; ++i) sum[i][v] = bias;
+    } else {
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < pixels; ++i) sum[i][v] = load(y + i * y_step + v * kLanes, AllLanes{});
+    }
   }
-  const int64_t run = c.kernel_width * c.channels;
-  const int64_t step = c.stride * c.channels;
-  for (int64_t row = 0; row < c.kernel_height; ++row) {
-    const float* const p = x + row * padded_width;
-    for (int64_t tap = 0; tap < run; ++tap) {
+  for (int64_t row = 0; row < piece.rows; ++row) {
+    for (int64_t tap = 0; tap < piece.length; ++tap) {
       V w[vectors];
 #pragma GCC unroll 8
       for (int64_t v = 0; v < vectors; ++v) w[v] = load(weight + v * kLanes, AllLanes{});
 #pragma GCC unroll 8
       for (int64_t i = 0; i < pixels; ++i) {
-        const V factor = all(p[tap + i * step]);
+        const V factor = all(p[i][tap]);
 #pragma GCC unroll 8
         for (int64_t v = 0; v < vectors; ++v) sum[i][v] += factor * w[v];
       }
-      weight += c.out_channels;
+      weight += vectors * kLanes;
     }
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < pixels; ++i) p[i] += piece.row_step;
   }
 #pragma GCC unroll 8
   for (int64_t i = 0; i < pixels; ++i) {
 #pragma GCC unroll 8
-    for (int64_t v = 0; v < vectors; ++v) store(y + i * c.out_channels + v * kLanes, sum[i][v], AllLanes{});
+    for (int64_t v = 0; v < vectors; ++v) store(y + i * y_step + v * kLanes, sum[i][v], AllLanes{});
   }
 }
+
+using ForwardTile =
+    void (*)(const Piece&, const float*, const int64_t*, const float*, bool, const float*, float*, int64_t);
 
 template <int64_t vectors>
-void few_channels_row(const ConvolutionArguments& c,
-                      const float* x,
-                      int64_t padded_width,
-                      const float* weight,
-                      const float* bias,
-                      float* y) {
-  const int64_t step = c.stride * c.channels;
-  int64_t column = 0;
-  for (; column + kTileRows <= c.out_width; column += kTileRows) {
-    few_channels_tile<kTileRows, vectors>(c, x + column * step, padded_width, weight, bias, y + column * c.out_channels);
-  }
-  for (; column < c.out_width; ++column) {
-    few_channels_tile<1, vectors>(c, x + column * step, padded_width, weight, bias, y + column * c.out_channels);
+ForwardTile forward_tile_of(int64_t pixels) {
+  switch (pixels) {
+    case 1:
+      return forward_tile<1, vectors>;
+    case 2:
+      return forward_tile<2, vectors>;
+    case 3:
+      return forward_tile<3, vectors>;
+    case 4:
+      return forward_tile<4, vectors>;
+    case 5:
+      return forward_tile<5, vectors>;
+    default:
+      return forward_tile<6, vectors>;
   }
 }
 
-void few_channels(const ConvolutionArguments& given,
-                  const float* x,
-                  const float* weight,
-                  const float* bias,
-                  int64_t begin,
-                  int64_t end,
-                  float* y) {
+ForwardTile forward_tile_of(int64_t pixels, int64_t vectors) {
+  switch (vectors) {
+    case 1:
+      return forward_tile_of<1>(pixels);
+    case 2:
+      return forward_tile_of<2>(pixels);
+    case 3:
+      return forward_tile_of < kTileVectors < 3 ? kTileVectors : 3 > (pixels);
+    default:
+      return forward_tile_of<kTileVectors>(pixels);
+  }
+}
+
+/// One block of output channels of all pixels of a unit, whose padded input lies at `padded` and whose pixels start at
+/// `places` in it.
+void forward_block(const ConvolutionArguments& c,
+                   const float* padded,
+                   const int64_t* places,
+                   int64_t pixels,
+                   const float* weight,
+                   const float* bias,
+                   int64_t vectors,
+                   float* y,
+                   int64_t y_step) {
+  const int64_t padded_width = (c.width + 2 * c.pad_width) * c.channels;
+  const int64_t run = c.kernel_width * c.channels;  // the taps of one kernel row follow each other in x
+  const int64_t most = kPieceFloats / (vectors * kLanes);
+  const int64_t pieces = (run + most - 1) / most;
+  const int64_t rows_a_piece = run < most ? most / run : 1;
+  const ForwardTile whole = forward_tile_of(kTileRows, vectors);
+  const ForwardTile rest = forward_tile_of(pixels % kTileRows, vectors);
+  for (int64_t row = 0; row < c.kernel_height; row += rows_a_piece) {
+    const int64_t rows = c.kernel_height - row < rows_a_piece ? c.kernel_height - row : rows_a_piece;
+    for (int64_t i = 0; i < pieces; ++i) {
+      const int64_t from = run * i / pieces;
+      const Piece piece{.rows = rows, .length = run * (i + 1) / pieces - from, .row_step = padded_width};
+      const float* const x = padded + row * padded_width + from;
+      const bool is_first = row == 0 && i == 0;
+      int64_t pixel = 0;
+      for (; pixel + kTileRows <= pixels; pixel += kTileRows) {
+        whole(piece, x, places + pixel, weight, is_first, bias, y + pixel * y_step, y_step);
+      }
+      if (pixel < pixels) rest(piece, x, places + pixel, weight, is_first, bias, y + pixel * y_step, y_step);
+      weight += piece.rows * piece.length * vectors * kLanes;
+    }
+  }
+}
+
+void convolve(const ConvolutionArguments& given,
+              const ConvolutionUnit& unit,
+              const float* x,
+              const float* packed,
+              const float* bias,
+              float* y,
+              int64_t y_step) {
   const ConvolutionArguments c = given;
   const int64_t padded_width = (c.width + 2 * c.pad_width) * c.channels;
-  const int64_t padded_height = c.height + 2 * c.pad_height;
-  Scratch scratch(padded_height * padded_width);
+  const int64_t x_rows = (unit.rows() - 1) * c.stride + c.kernel_height;
+  const int64_t pixels = unit.images() * unit.rows() * c.out_width;
+  Scratch scratch(unit.images() * x_rows * padded_width + 2 * pixels + 2);
+  auto* const places = reinterpret_cast<int64_t*>(scratch.take(2 * pixels + 2));
   float* const padded = scratch.take(0);
-  for (int64_t image = begin; image < end; ++image) {
-    copy_padded(c, x + image * c.height * c.width * c.channels, 0, padded_height, padded);
-    for (int64_t row = 0; row < c.out_height; ++row) {
-      float* const line = y + (image * c.out_height + row) * c.out_width * c.out_channels;
-      const float* const source = padded + row * c.stride * padded_width;
-      for (int64_t k = 0; k < c.out_channels;) {
-        const int64_t left = (c.out_channels - k) / kLanes;
-        const float* const b = bias == nullptr ? nullptr : bias + k;
-        if (left >= kTileVectors) {
-          few_channels_row<kTileVectors>(c, source, padded_width, weight + k, b, line + k);
-          k += kTileVectors * kLanes;
-        } else if (left >= 2) {
-          few_channels_row<2>(c, source, padded_width, weight + k, b, line + k);
-          k += 2 * kLanes;
-        } else {
-          few_channels_row<1>(c, source, padded_width, weight + k, b, line + k);
-          k += kLanes;
-        }
-      }
+  int64_t* place = places;
+  for (int64_t image = 0; image < unit.images(); ++image) {
+    const float* const source = x + (unit.image_begin + image) * c.height * c.width * c.channels;
+    copy_padded(c, source, unit.row_begin * c.stride, x_rows, padded + image * x_rows * padded_width);
+    for (int64_t row = 0; row < unit.rows(); ++row) {
+      const int64_t line = (image * x_rows + row * c.stride) * padded_width;
+      for (int64_t column = 0; column < c.out_width; ++column) *place++ = line + column * c.stride * c.channels;
     }
+  }
+  for (int64_t k = unit.channel_begin; k < unit.channel_end;) {
+    const int64_t left = (unit.channel_end - k) / kLanes;
+    const int64_t vectors = left < kTileVectors ? left : kTileVectors;
+    const float* const own_bias = bias == nullptr ? nullptr : bias + k;
+    forward_block(
+        c, padded, places, pixels, packed + k * c.taps(), own_bias, vectors, y + (k - unit.channel_begin), y_step);
+    k += vectors * kLanes;
   }
 }
 
 }  // namespace
 
 extern const ConvolutionKernels kConvolutionKernels;
-const ConvolutionKernels kConvolutionKernels{kLanes, weight_gradient, few_channels};
+const ConvolutionKernels kConvolutionKernels{kLanes, kTileVectors* kLanes, convolve, weight_gradient};
 
 }  // namespace mien::network::MIEN_KERNEL_SET

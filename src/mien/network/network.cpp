@@ -141,6 +141,17 @@ at::Tensor run_step(const Step& step,
   throw_failed(fmt::format("layer {} has no operation", layer.name));
 }
 
+std::vector<std::shared_ptr<PackedWeights>> fresh_caches(size_t layers) {
+  std::vector<std::shared_ptr<PackedWeights>> caches;
+  for (size_t i = 0; i < layers; ++i) caches.push_back(std::make_shared<PackedWeights>());
+  return caches;
+}
+
+/// Whether evaluation computes anything behind the convolution.
+bool does_nothing(const Block& block) {
+  return block.before < 0 && block.batch_norm < 0 && block.add < 0 && block.after < 0 && block.max_pool < 0;
+}
+
 Activation activation_of(const Layer& layer) {
   if (layer.kind == LayerKind::relu) return Activation::relu;
   return layer.kind == LayerKind::leaky_relu ? Activation::leaky_relu : Activation::silu;
@@ -150,10 +161,12 @@ Activation activation_of(const Layer& layer) {
 
 Network::Network(Graph graph, uint64_t seed)
     : graph_(std::move(graph)),
-      plan_(std::make_shared<const Plan>(make_plan(graph_))),
-      fused_plan_(std::make_shared<const Plan>(make_fused_plan(graph_))),
+      plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::none))),
+      fused_plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::blocks))),
+      evaluation_plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::evaluation))),
       specs_(graph_.parameter_specs()),
-      layer_tensors_(graph_.layers.size()) {
+      layer_tensors_(graph_.layers.size()),
+      packed_(fresh_caches(graph_.layers.size())) {
   for (const ParameterSpec& spec : specs_) {
     const auto layer = static_cast<size_t>(spec.layer);
     layer_tensors_[layer].push_back(static_cast<int>(tensors_.size()));
@@ -183,7 +196,8 @@ void Network::check_images(const at::Tensor& images_nchw) const {
 
 std::vector<at::Tensor> Network::tensors_of(int node) const {
   std::vector<at::Tensor> own;
-  for (const int tensor : layer_tensors_[static_cast<size_t>(node)]) own.push_back(tensors_[static_cast<size_t>(tensor)]);
+  for (const int tensor : layer_tensors_[static_cast<size_t>(node)])
+    own.push_back(tensors_[static_cast<size_t>(tensor)]);
   return own;
 }
 
@@ -201,10 +215,17 @@ bool Network::can_fuse(const at::Tensor& images_nchw) const {
 at::Tensor Network::run_node(int node, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const {
   if (node == 0) return inputs.front();
   const auto index = static_cast<size_t>(node);
-  return run_step(plan_->steps[index - 1], graph_.layers[index], inputs, tensors_of(node), mode, dropout_seed, /*is_fused=*/false, /*in_place=*/false);
+  return run_step(plan_->steps[index - 1],
+                  graph_.layers[index],
+                  inputs,
+                  tensors_of(node),
+                  mode,
+                  dropout_seed,
+                  /*is_fused=*/false,
+                  /*in_place=*/false);
 }
 
-at::Tensor Network::run_fused(const Step& step, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const {
+BlockCall Network::block_call(const Step& step, const at::Tensor& x, Mode mode, uint64_t dropout_seed) const {
   const Block& block = *step.block;
   const auto layer = [&](int node) -> const Layer& { return graph_.layers[static_cast<size_t>(node)]; };
   BlockCall call{.may_overwrite = step.may_overwrite, .may_reuse = block.may_reuse};
@@ -216,7 +237,7 @@ at::Tensor Network::run_fused(const Step& step, const std::vector<at::Tensor>& i
   if (block.batch_norm >= 0) {
     const Layer& norm = layer(block.batch_norm);
     call.batch_statistics = mode == Mode::training;
-    if (call.batch_statistics) check_statistics(norm, inputs.front());
+    if (call.batch_statistics) check_statistics(norm, x);
     const std::vector<at::Tensor> own = tensors_of(block.batch_norm);
     call.gamma = own[0];
     call.beta = own[1];
@@ -233,7 +254,28 @@ at::Tensor Network::run_fused(const Step& step, const std::vector<at::Tensor>& i
   if (block.dropout >= 0 && mode == Mode::training) {
     arguments.dropout = dropout_key(layer(block.dropout), block.dropout, dropout_seed);
   }
-  return run_block(std::move(call), inputs.front(), block.add >= 0 ? inputs[1] : at::Tensor());
+  return call;
+}
+
+at::Tensor Network::run_fused(const Step& step,
+                              const std::vector<at::Tensor>& inputs,
+                              Mode mode,
+                              uint64_t dropout_seed) const {
+  const at::Tensor& x = inputs.front();
+  BlockCall call = block_call(step, x, mode, dropout_seed);
+  if (step.convolution < 0) return run_block(std::move(call), x, step.block->add >= 0 ? inputs[1] : at::Tensor());
+  const auto node = static_cast<size_t>(step.convolution);
+  const Layer& layer = graph_.layers[node];
+  const std::vector<at::Tensor> own = tensors_of(step.convolution);
+  const at::Tensor padded = step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before);
+  return run_convolution_block({.weight = own[0],
+                                .bias = layer.bias ? own[1] : at::Tensor(),
+                                .stride = layer.stride,
+                                .padding = step.padding,
+                                .groups = layer.groups},
+                               does_nothing(*step.block) ? nullptr : &call,
+                               padded,
+                               *packed_[node]);
 }
 
 at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, Mode mode) const {
@@ -246,17 +288,14 @@ at::Tensor Network::run_layer(int layer, const std::vector<at::Tensor>& inputs, 
   return run_node(layer, inputs, mode, node.kind == LayerKind::dropout ? next_dropout_seed(mode) : 0);
 }
 
-at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
-  check_images(images_nchw);
-  const bool fuses = can_fuse(images_nchw);
-  const Plan& plan = fuses ? *fused_plan_ : *plan_;
+/// Fills in the outputs of the steps whose last node lies in (after, last], and drops those that no later step reads.
+void Network::run_steps(const Plan& plan, int after, int last, std::vector<at::Tensor>& outputs, Mode mode) const {
   const uint64_t dropout_seed = next_dropout_seed(mode);
   // Autograd keeps some outputs for the backward pass; without it a dead input's memory is free for the result.
   const bool may_overwrite = !at::GradMode::is_enabled();
-  std::vector<at::Tensor> outputs(graph_.layers.size());
-  outputs.front() = images_nchw;
   std::vector<at::Tensor> inputs;
   for (const Step& step : plan.steps) {
+    if (step.output() <= after || step.output() > last) continue;
     const auto node = static_cast<size_t>(step.output());
     inputs.clear();
     for (const int input : step.inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
@@ -264,11 +303,52 @@ at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
       outputs[node] = run_fused(step, inputs, mode, dropout_seed);
     } else {
       const bool in_place = may_overwrite && step.may_overwrite;
-      outputs[node] =
-          run_step(step, graph_.layers[node], inputs, tensors_of(step.output()), mode, dropout_seed, fuses, in_place);
+      outputs[node] = run_step(step,
+                               graph_.layers[node],
+                               inputs,
+                               tensors_of(step.output()),
+                               mode,
+                               dropout_seed,
+                               plan.fusion != Fusion::none,
+                               in_place);
     }
     for (const int dead : step.release) outputs[static_cast<size_t>(dead)] = at::Tensor();
   }
+}
+
+Fusion Network::fusion_for(const at::Tensor& images_nchw, Mode mode) const {
+  if (!can_fuse(images_nchw)) return Fusion::none;
+  return mode == Mode::evaluation && !at::GradMode::is_enabled() ? Fusion::evaluation : Fusion::blocks;
+}
+
+at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
+  check_images(images_nchw);
+  const Fusion fusion = fusion_for(images_nchw, mode);
+  const Plan& plan = fusion == Fusion::none ? *plan_ : fusion == Fusion::blocks ? *fused_plan_ : *evaluation_plan_;
+  std::vector<at::Tensor> outputs(graph_.layers.size());
+  outputs.front() = images_nchw;
+  run_steps(plan, 0, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
+  return outputs.back();
+}
+
+void Network::check_layer(int layer) const {
+  if (layer >= 0 && layer < static_cast<int>(graph_.layers.size())) return;
+  throw_usage(fmt::format("cannot stop {} after layer {}, it has {}", graph_.name, layer, graph_.layers.size()));
+}
+
+std::vector<at::Tensor> Network::forward_until(const at::Tensor& images_nchw, Mode mode, int layer) const {
+  check_images(images_nchw);
+  check_layer(layer);
+  std::vector<at::Tensor> outputs(graph_.layers.size());
+  outputs.front() = images_nchw;
+  run_steps(make_plan(graph_, fusion_for(images_nchw, mode), layer), 0, layer, outputs, mode);
+  return outputs;
+}
+
+at::Tensor Network::forward_after(std::vector<at::Tensor> outputs, Mode mode, int layer) const {
+  check_layer(layer);
+  const Fusion fusion = fusion_for(outputs.at(static_cast<size_t>(layer)), mode);
+  run_steps(make_plan(graph_, fusion, layer), layer, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
   return outputs.back();
 }
 
@@ -278,9 +358,7 @@ at::Tensor Network::forward_visit(const at::Tensor& images_nchw,
                                   int last) const {
   check_images(images_nchw);
   const int end = last < 0 ? static_cast<int>(graph_.layers.size()) - 1 : last;
-  if (end >= static_cast<int>(graph_.layers.size())) {
-    throw_usage(fmt::format("cannot stop {} after layer {}, it has {}", graph_.name, last, graph_.layers.size()));
-  }
+  check_layer(end);
   const uint64_t dropout_seed = next_dropout_seed(mode);
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
@@ -326,6 +404,7 @@ at::Tensor Network::tensor(const std::string& name) const {
 
 Network Network::to(const at::Device& device) const {
   Network copy = *this;
+  copy.packed_ = fresh_caches(graph_.layers.size());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     copy.tensors_[i] = in_storage_layout(tensors_[i].detach(), device).set_requires_grad(specs_[i].trainable);
   }

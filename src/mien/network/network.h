@@ -18,8 +18,11 @@ namespace mien::network {
 /// Batch statistics and dropout on, or running statistics and dropout off.
 enum class Mode { training, evaluation };
 
+struct BlockCall;
+enum class Fusion : uint8_t;
 struct Plan;
 struct Step;
+class PackedWeights;
 
 /// A graph with its parameters: what is trained, evaluated and explained. float32, on one device. Copies share
 /// parameters (like at::Tensor). Convolutions keep their weights channels-last, so that activations are channels-last
@@ -35,9 +38,9 @@ class Network {
 
   /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised), N > 0. Throws Error(usage) if the shape is
   /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph
-  /// where at::GradMode is on. In training mode batch norm updates its running statistics, and a network with dropout draws
-  /// one number from ATen's default generator for the CPU, from which all masks of this pass follow (on the CPU; on a
-  /// GPU libtorch's dropout draws from the GPU's generator).
+  /// where at::GradMode is on. In training mode batch norm updates its running statistics, and a network with dropout
+  /// draws one number from ATen's default generator for the CPU, from which all masks of this pass follow (on the CPU;
+  /// on a GPU libtorch's dropout draws from the GPU's generator).
   at::Tensor forward(const at::Tensor& images_nchw, Mode mode) const;
 
   /// Whether `forward` computes activation, batch norm, residual add, pool and dropout in fused blocks, as it does for
@@ -52,6 +55,14 @@ class Network {
                            Mode mode,
                            const std::function<void(int layer, const at::Tensor& output)>& visit,
                            int last = -1) const;
+
+  /// What the layers after `layer` read of a batch: the outputs of the input and of layers up to `layer`, by index;
+  /// those that no later layer reads are undefined, except `layer`'s own. Fused where `forward` is.
+  std::vector<at::Tensor> forward_until(const at::Tensor& images_nchw, Mode mode, int layer) const;
+
+  /// Logits [N, classes] from what `forward_until` gave, with changes to it if the caller made any: only the layers
+  /// after `layer` are run, and none of `outputs` is written to. Differentiable where at::GradMode is on.
+  at::Tensor forward_after(std::vector<at::Tensor> outputs, Mode mode, int layer) const;
 
   /// Output of one layer for given outputs of its `inputs`, for methods that change what flows between layers. Throws
   /// Error(usage) if their number is wrong.
@@ -72,19 +83,25 @@ class Network {
 
  private:
   void check_images(const at::Tensor& images_nchw) const;
+  void check_layer(int layer) const;
   bool can_fuse(const at::Tensor& images_nchw) const;
+  Fusion fusion_for(const at::Tensor& images_nchw, Mode mode) const;
   uint64_t next_dropout_seed(Mode mode) const;
   std::vector<at::Tensor> tensors_of(int node) const;
   at::Tensor run_node(int node, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const;
+  BlockCall block_call(const Step& step, const at::Tensor& x, Mode mode, uint64_t dropout_seed) const;
   at::Tensor run_fused(const Step& step, const std::vector<at::Tensor>& inputs, Mode mode, uint64_t dropout_seed) const;
+  void run_steps(const Plan& plan, int after, int last, std::vector<at::Tensor>& outputs, Mode mode) const;
 
   Graph graph_;
-  std::shared_ptr<const Plan> plan_;        // of graph_, one step a node
-  std::shared_ptr<const Plan> fused_plan_;  // of graph_, with blocks
+  std::shared_ptr<const Plan> plan_;             // of graph_, one step a node
+  std::shared_ptr<const Plan> fused_plan_;       // of graph_, with blocks
+  std::shared_ptr<const Plan> evaluation_plan_;  // of graph_, with convolutions in front of blocks
   bool is_fused_ = true;
   std::vector<ParameterSpec> specs_;
   std::vector<at::Tensor> tensors_;
-  std::vector<std::vector<int>> layer_tensors_;  // for each layer, indices into tensors_
+  std::vector<std::vector<int>> layer_tensors_;         // for each layer, indices into tensors_
+  std::vector<std::shared_ptr<PackedWeights>> packed_;  // for each layer; a cache
 };
 
 /// What a weights file holds beside the numbers: enough to predict from the file alone.

@@ -49,7 +49,7 @@ Step single_step(const Graph& graph, int node) {
 }
 
 /// Fills in what depends on the order of the steps.
-Plan with_lifetimes(const Graph& graph, Steps steps) {
+Plan with_lifetimes(const Graph& graph, Fusion fusion, Steps steps, int barrier) {
   std::vector<int> owner(graph.layers.size());       // the node that allocated a node's memory
   std::vector<int> last_read(graph.layers.size());   // of a node's output: the step's last node
   std::vector<int> owner_read(graph.layers.size());  // of a node's memory, by whatever name
@@ -70,24 +70,29 @@ Plan with_lifetimes(const Graph& graph, Steps steps) {
       if (at(last_read, input) == node && !is_listed) step.release.push_back(input);
     }
     const int memory = at(owner, step.inputs.front());
-    const bool is_callers = memory == 0;  // the images
-    const bool can = step.block ? step.block->max_pool < 0 : can_overwrite(at(graph.layers, node).kind);
+    const bool is_callers = memory == 0 || (memory <= barrier && node > barrier);
+    const bool can =
+        step.block ? step.block->max_pool < 0 && step.convolution < 0 : can_overwrite(at(graph.layers, node).kind);
     step.may_overwrite = can && !is_callers && at(owner_read, memory) == node;
     if (step.block) {
       const LayerKind producer = at(graph.layers, step.inputs.front()).kind;
       step.block->may_reuse = (producer == LayerKind::conv || producer == LayerKind::dense) &&
-                              at(last_read, step.inputs.front()) == node &&
+                              step.inputs.front() > barrier && at(last_read, step.inputs.front()) == node &&
                               std::count(step.inputs.begin(), step.inputs.end(), step.inputs.front()) == 1;
     }
   }
-  return Plan{.steps = std::move(steps)};
+  return Plan{.fusion = fusion, .steps = std::move(steps)};
 }
 
-/// The longest block that starts at `start`: its nodes in order; fewer than one where none does.
+/// The longest block that starts at a node: its nodes in order; fewer than one where none does.
 class BlockFinder {
  public:
-  explicit BlockFinder(const Graph& graph)
-      : graph_(graph), readers_(graph.layers.size()), is_taken_(graph.layers.size()) {
+  BlockFinder(const Graph& graph, Fusion fusion, int barrier)
+      : graph_(graph),
+        fusion_(fusion),
+        barrier_(barrier),
+        readers_(graph.layers.size()),
+        is_taken_(graph.layers.size()) {
     for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
       for (const int input : at(graph.layers, node).inputs) at(readers_, input).push_back(node);
     }
@@ -104,15 +109,22 @@ class BlockFinder {
     step_.inputs = {at(graph_.layers, start).inputs.front()};
     next_ = start;
     Block block;
+    if (fusion_ == Fusion::evaluation && kind() == LayerKind::conv) {
+      const Step alone = single_step(graph_, start);
+      step_.pad_before = alone.pad_before;
+      step_.padding = alone.padding;
+      take(step_.convolution);
+    }
     const bool starts_with_activation = is_activation(kind());
-    if (starts_with_activation && kind_after(start) == LayerKind::batch_norm) take(block.before);
+    if (starts_with_activation && kind_after(next_) == LayerKind::batch_norm) take(block.before);
     if (kind() == LayerKind::batch_norm) take(block.batch_norm);
-    if (kind() == LayerKind::add && add_fits()) take_add(block.add);
+    if (kind() == LayerKind::add && add_fits() && step_.convolution < 0) take_add(block.add);
     if (block.before < 0 && is_activation(kind())) take(block.after);
     if (block.add < 0 && next_ >= 0 && is_fusible_pool(at(graph_.layers, next_))) take(block.max_pool);
     if (block.add < 0 && kind() == LayerKind::dropout) take(block.dropout);
     // One activation or add alone is libtorch's single pass already.
-    const bool is_worthwhile = step_.layers.size() > 1 || block.batch_norm >= 0 || block.max_pool >= 0 || block.dropout >= 0;
+    const bool is_worthwhile = step_.layers.size() > 1 || block.batch_norm >= 0 || block.max_pool >= 0 ||
+                               block.dropout >= 0 || step_.convolution >= 0;
     if (!is_worthwhile) return std::nullopt;
     step_.block = block;
     return step_;
@@ -126,7 +138,9 @@ class BlockFinder {
   }
   int only_reader(int node) const {
     const std::vector<int>& readers = at(readers_, node);
-    return readers.size() == 1 && !is_taken(readers.front()) ? readers.front() : -1;
+    if (readers.size() != 1 || is_taken(readers.front())) return -1;
+    const bool crosses_barrier = node <= barrier_ && readers.front() > barrier_;
+    return crosses_barrier ? -1 : readers.front();
   }
 
   void take(int& role) {
@@ -145,6 +159,8 @@ class BlockFinder {
   }
 
   const Graph& graph_;
+  Fusion fusion_;
+  int barrier_;
   std::vector<std::vector<int>> readers_;
   std::vector<bool> is_taken_;
   Step step_;
@@ -153,24 +169,18 @@ class BlockFinder {
 
 }  // namespace
 
-Plan make_plan(const Graph& graph) {
-  Steps steps;
-  for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) steps.push_back(single_step(graph, node));
-  return with_lifetimes(graph, std::move(steps));
-}
-
-Plan make_fused_plan(const Graph& graph) {
-  BlockFinder finder(graph);
+Plan make_plan(const Graph& graph, Fusion fusion, int barrier) {
+  BlockFinder finder(graph, fusion, barrier);
   Steps steps;
   for (int node = 1; node < static_cast<int>(graph.layers.size()); ++node) {
     if (finder.is_taken(node)) continue;
-    auto block = finder.find(node);
+    auto block = fusion == Fusion::none ? std::nullopt : finder.find(node);
     steps.push_back(block ? std::move(*block) : single_step(graph, node));
     finder.mark_taken(steps.back());
   }
   // A block runs where its last node stands: by then an add's other operand is there.
   std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.output() < b.output(); });
-  return with_lifetimes(graph, std::move(steps));
+  return with_lifetimes(graph, fusion, std::move(steps), barrier);
 }
 
 }  // namespace mien::network

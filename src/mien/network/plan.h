@@ -11,13 +11,13 @@ namespace mien::network {
 /// Nodes that one pass over memory computes, in this order; -1 where the block has none of a kind. An activation stands
 /// before the normalisation or after it, not on both sides; a block with an add has neither pool nor dropout.
 struct Block {
-  int before = -1;        ///< activation in front of the batch norm
+  int before = -1;  ///< activation in front of the batch norm
   int batch_norm = -1;
-  int add = -1;           ///< its other operand is inputs[1] of the step
-  int after = -1;         ///< activation behind the batch norm and the add, or without any
-  int max_pool = -1;      ///< windows side by side, without padding
+  int add = -1;       ///< its other operand is inputs[1] of the step
+  int after = -1;     ///< activation behind the batch norm and the add, or without any
+  int max_pool = -1;  ///< windows side by side, without padding
   int dropout = -1;
-  bool may_reuse = false; ///< the input's memory is of no use to anyone after this block's backward pass
+  bool may_reuse = false;  ///< the input's memory is of no use to anyone after this block's backward pass
 };
 
 /// One operation of an execution plan: one node, or a block of several.
@@ -34,21 +34,29 @@ struct Step {
   std::vector<int64_t> padding{0, 0};  ///< of the operation itself: height, width
 
   std::optional<Block> block;  ///< of a step that computes one
+  int convolution = -1;        ///< the convolution in front of the block, in plans for evaluation
 
   int output() const { return layers.back(); }
+};
+
+/// How far a plan goes beyond one step a node.
+enum class Fusion : uint8_t {
+  none,
+  blocks,  ///< activation, batch norm, residual add, max pool and dropout drawn together wherever one follows the other
+           ///< and nobody else reads what is in between
+  evaluation,  ///< the same, and each convolution with the block behind it (or with an empty one); for passes without a
+               ///< gradient, by running statistics
 };
 
 /// What Network::forward executes: a graph's nodes as steps in order, with everything decided that does not depend on
 /// the images.
 struct Plan {
+  Fusion fusion = Fusion::none;
   std::vector<Step> steps;
 };
 
-/// The plan of a checked graph, one step a node.
-Plan make_plan(const Graph& graph);
-
-/// The same with activation, batch norm, residual add, max pool and dropout drawn together into blocks wherever one
-/// follows the other and nobody else reads what is in between.
-Plan make_fused_plan(const Graph& graph);
+/// The plan of a checked graph. The nodes up to `barrier` are computed by steps of their own, so that a pass can stop
+/// there and another one go on; what they give is the caller's, as the images are, and no later step changes it.
+Plan make_plan(const Graph& graph, Fusion fusion, int barrier = 0);
 
 }  // namespace mien::network

@@ -261,6 +261,9 @@ void Optimizer::step(double rate, double average_share) {
                         .decay = decay});
     }
     gradients.push_back(gradient);
+    // What was derived from the values, such as packed weights, knows them by their version.
+    parameter.unsafeGetTensorImpl()->bump_version();
+    if (average.defined()) average.unsafeGetTensorImpl()->bump_version();
   }
   at::parallel_for(0, static_cast<int64_t>(pieces.size()), kLeastPieces, [&](int64_t begin, int64_t end) {
     const FlushDenormals flush_denormals;
