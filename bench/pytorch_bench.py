@@ -1,7 +1,7 @@
 """Measures a network in PyTorch. Reads a JSON job on standard input, writes JSON with "value" and "version".
 
-The job: {"mode": "train", "layers": [...], "batch": 128, "threads": 2, "seconds": 4}; a layer is what Mien's graph says
-of it. mode train: faces/s of training steps; eval: seconds for "faces" faces from bytes to scores; latency: median and
+The job: {"mode": "train", "layers": [...], "batch": 128, "threads": 2, "seconds": 4, "warm_up": 2, "least": 3}; a layer is
+what Mien's graph says of it; "least" is the smallest number of training steps after "warm_up" ones that do not count. mode train: faces/s of training steps; eval: seconds for "faces" faces from bytes to scores; latency: median and
 95th percentile of the milliseconds for one face.
 """
 import json, sys, time
@@ -93,9 +93,9 @@ def train(net, job):
         optimizer.step()
         return loss.item()
 
-    step()
-    step()
-    times = timed(step, job["seconds"], 3)
+    for _ in range(job["warm_up"]):
+        step()
+    times = timed(step, job["seconds"], job["least"])
     return {"value": n / times[len(times) // 2]}
 
 

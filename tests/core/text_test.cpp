@@ -104,6 +104,12 @@ TEST(QuoteSample, EscapesControlsAndCutsLongText) {
   EXPECT_EQ(quote_sample("abcdefg", 6), "'abcdef...'");
 }
 
+TEST(Lower, ChangesTheLettersAToZAndNoOtherByte) {
+  EXPECT_EQ(lower("@AZ[`az{ PublicTest.PNG 09"), "@az[`az{ publictest.png 09");
+  EXPECT_EQ(lower("\xc3\x84\xff"), "\xc3\x84\xff");
+  EXPECT_EQ(lower(""), "");
+}
+
 TEST(QuoteSample, IsUtf8WhateverItIsGiven) {
   EXPECT_EQ(quote_sample("gr\xfc\xdf"), "'gr\\xfc\\xdf'");  // Latin-1
   EXPECT_EQ(quote_sample("größe", 3), "'gr...'");           // never cuts a letter in half

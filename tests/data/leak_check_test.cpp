@@ -75,6 +75,27 @@ TEST(LeakCheck, FindsNothingWhereNothingIs) {
   EXPECT_EQ(drop_leaks(split, report).training, split.training);
 }
 
+TEST(LeakCheck, SaysOfEverySplitTheSameFromCopiesThatWereFoundOnce) {
+  Dataset dataset = blobs(100);
+  copy_image(dataset, 3, 70);
+  copy_roughly(dataset, 5, 90);
+  std::fill_n(image_of(dataset, 99), dataset.pixels_per_image(), uint8_t{7});
+  const ImageCopies copies = find_copies(dataset);
+  const Split one = split_60_20_20();
+  const Split other{range(40, 100), range(0, 20), range(20, 40), "given"};
+  for (const Split* split : {&one, &other}) {
+    const LeakReport report = check_leaks(dataset, split, copies);
+    const LeakReport fresh = check_leaks(dataset, split);
+    EXPECT_EQ(report.table(), fresh.table());
+    EXPECT_EQ(report.line(), fresh.line());
+    EXPECT_EQ(report.near_copies, fresh.near_copies);
+  }
+  EXPECT_EQ(check_leaks(dataset, &one, copies).leaking_training, std::vector<int64_t>{3});
+  EXPECT_EQ(check_leaks(dataset, &one, copies).near_leaking_training, std::vector<int64_t>{5});
+  EXPECT_EQ(check_leaks(dataset, &other, copies).leaking_training, std::vector<int64_t>{70});
+  EXPECT_EQ(check_leaks(dataset, &other, copies).near_leaking_training, std::vector<int64_t>{90});
+}
+
 TEST(LeakCheck, FindsExactCopiesTheirConflictsAndTheirLeaks) {
   Dataset dataset = blobs(100);
   copy_image(dataset, 3, 10);  // within training

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +16,13 @@ struct ChildResult {
   int64_t peak_memory_bytes = 0;  ///< largest resident set (ru_maxrss), shared libraries included
 };
 
-/// Runs `words[0]` (looked for on PATH) with `input` on standard input; standard error is thrown away. A program that
-/// cannot be started has not succeeded. The peak is at least what this process held when it started the child.
-ChildResult run_child(std::vector<std::string> words, const std::string& input = {});
+/// Environment variables by name: what they are set to, or nothing for those that are taken away.
+using EnvironmentChanges = std::map<std::string, std::optional<std::string>>;
+
+/// Runs `words[0]` (looked for on PATH) with `input` on standard input, in this process's environment with `changes`;
+/// standard error is thrown away. A program that cannot be started has not succeeded. The peak is at least what this
+/// process held when it started the child.
+ChildResult run_child(std::vector<std::string> words, const std::string& input = {}, const EnvironmentChanges& changes = {});
 
 /// Path of the program `name` beside the one that runs now.
 std::string sibling_program(const std::string& name);

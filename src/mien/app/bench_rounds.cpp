@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <numeric>
 #include <optional>
 
@@ -9,7 +10,6 @@
 #include <ATen/Parallel.h>
 #include <nlohmann/json.hpp>
 
-#include "mien/app/bench_process.h"
 #include "mien/core/random.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/network/network.h"
@@ -74,7 +74,7 @@ data::Dataset random_faces(const network::Graph& graph, int64_t count) {
   return faces;
 }
 
-double mien_training_rate(const network::Graph& graph, int64_t batch_size, double seconds) {
+double mien_training_rate(const network::Graph& graph, int64_t batch_size, const StepBudget& budget) {
   constexpr int64_t kEpoch = 1000;  // steps for which one queue makes batches
   network::Network network(graph, 0);
   for (at::Tensor parameter : network.trainable()) parameter.requires_grad_(true);
@@ -95,11 +95,10 @@ double mien_training_rate(const network::Graph& graph, int64_t batch_size, doubl
     optimizer.zero_grad();
     return loss.item<double>();
   };
-  step();
-  step();
+  for (int64_t i = 0; i < budget.warm_up; ++i) step();
   std::vector<double> times;
   const auto begin = Clock::now();
-  while (seconds_since(begin) < seconds || times.size() < 3) {
+  while (seconds_since(begin) < budget.seconds || std::ssize(times) < budget.least) {
     const auto start = Clock::now();
     step();
     times.push_back(seconds_since(start));
@@ -132,11 +131,23 @@ std::vector<double> mien_latencies_ms(const network::Graph& graph, double second
   return times;
 }
 
+std::string to_text(PytorchMemory memory) {
+  return memory == PytorchMemory::as_installed ? "as installed" : "without page faults";
+}
+
+EnvironmentChanges malloc_environment(PytorchMemory memory) {
+  if (memory == PytorchMemory::as_installed) {
+    return {{"MALLOC_MMAP_THRESHOLD_", {}}, {"MALLOC_TRIM_THRESHOLD_", {}}, {"MALLOC_TOP_PAD_", {}}};
+  }
+  return {{"MALLOC_MMAP_THRESHOLD_", "4294967296"}, {"MALLOC_TRIM_THRESHOLD_", "8589934592"}, {"MALLOC_TOP_PAD_", "268435456"}};
+}
+
 PytorchAnswer ask_pytorch(const std::string& python,
+                          PytorchMemory memory,
                           const std::string& mode,
                           const network::Graph& graph,
                           int64_t batch_size,
-                          double seconds,
+                          const StepBudget& budget,
                           int64_t faces) {
   if (python.empty()) return {};
   const network::Shape input = graph.input_shape();
@@ -144,11 +155,13 @@ PytorchAnswer ask_pytorch(const std::string& python,
                  {"layers", layers_json(graph)},
                  {"batch", batch_size},
                  {"threads", at::get_num_threads()},
-                 {"seconds", seconds},
+                 {"seconds", budget.seconds},
+                 {"warm_up", budget.warm_up},
+                 {"least", budget.least},
                  {"faces", faces},
                  {"classes", graph.classes()},
                  {"input", {input.channels, input.height, input.width}}};
-  const ChildResult child = run_child({python, "-c", bench_script("pytorch_bench")}, job.dump());
+  const ChildResult child = run_child({python, "-c", bench_script("pytorch_bench")}, job.dump(), malloc_environment(memory));
   const json answer = json::parse(child.out, nullptr, /*allow_exceptions=*/false);
   if (!child.succeeded || !answer.is_object()) return {};
   return {.succeeded = true,

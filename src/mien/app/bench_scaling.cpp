@@ -1,9 +1,12 @@
+#include "mien/app/bench_scaling.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <functional>
+#include <map>
 #include <numeric>
+#include <optional>
 #include <regex>
 
 #include <ATen/ATen.h>
@@ -25,22 +28,7 @@
 #include "mien/training/optimizer.h"
 
 namespace mien::app {
-namespace {
 
-using nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
-
-/// What is measured against one quantity.
-struct Series {
-  std::string name;  ///< of the file, and what is varied
-  std::string x_label;
-  std::string y_label;
-  std::vector<double> x;
-  std::vector<double> mien;
-  std::vector<double> pytorch;  ///< NaN where it was not measured
-};
-
-/// The network's file with another image side: the flatten layer's size follows.
 network::Graph with_side(const network::Graph& graph, int64_t side) {
   static const std::regex kInput(R"(input\s*=\s*\[[^\]]*\])");
   const std::string input = fmt::format("input = [{}, {}, {}]", graph.input_shape().channels, side, side);
@@ -48,7 +36,6 @@ network::Graph with_side(const network::Graph& graph, int64_t side) {
                               fmt::format("{} at side {}", graph.name, side));
 }
 
-/// The network's file with every convolution and dense layer but the last `factor` times as wide.
 network::Graph with_width(const network::Graph& graph, double factor) {
   static const std::regex kWidth(R"((conv|dense)\s*=\s*([0-9]+))");
   const std::string& toml = graph.toml;
@@ -64,6 +51,38 @@ network::Graph with_width(const network::Graph& graph, double factor) {
   text.append(at, toml.end());
   return network::parse_graph(text, fmt::format("{} times {}", graph.name, factor));
 }
+
+Line fit_line(const std::vector<double>& x, const std::vector<double>& y) {
+  const auto n = static_cast<double>(x.size());
+  const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / n;
+  const double mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
+  double xx = 0;
+  double xy = 0;
+  double yy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+    yy += (y[i] - mean_y) * (y[i] - mean_y);
+  }
+  const double slope = xy / xx;
+  return {.intercept = mean_y - slope * mean_x, .slope = slope, .r_squared = yy > 0 ? xy * xy / (xx * yy) : 1};
+}
+
+namespace {
+
+using nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+/// What is measured against one quantity.
+struct Series {
+  std::string name;  ///< of the file, and what is varied
+  std::string x_label;
+  std::string y_label;
+  std::vector<double> x;
+  std::vector<double> mien;
+  std::map<PytorchMemory, std::vector<double>> pytorch;  ///< NaN where it was not measured; empty where never
+  int64_t batch_size = 0;                                ///< 0 where it is varied
+};
 
 /// Seconds of one epoch over `faces` faces, batches made from bytes as in training.
 double epoch_seconds(const network::Graph& graph, const data::Dataset& faces, int64_t batch_size) {
@@ -91,28 +110,6 @@ double epoch_seconds(const network::Graph& graph, const data::Dataset& faces, in
   return run(ranges.size());
 }
 
-/// Share of the variance of y that the least-squares line through (x, y) explains, with its intercept and slope.
-struct Line {
-  double intercept = 0;
-  double slope = 0;
-  double r_squared = 0;
-};
-Line fit_line(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto n = static_cast<double>(x.size());
-  const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / n;
-  const double mean_y = std::accumulate(y.begin(), y.end(), 0.0) / n;
-  double xx = 0;
-  double xy = 0;
-  double yy = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    xx += (x[i] - mean_x) * (x[i] - mean_x);
-    xy += (x[i] - mean_x) * (y[i] - mean_y);
-    yy += (y[i] - mean_y) * (y[i] - mean_y);
-  }
-  const double slope = xy / xx;
-  return {.intercept = mean_y - slope * mean_x, .slope = slope, .r_squared = yy > 0 ? xy * xy / (xx * yy) : 1};
-}
-
 class Scaling {
  public:
   Scaling(const std::string& network, const BenchOptions& options, const ScalingOptions& scaling, Listener& listener)
@@ -137,19 +134,23 @@ class Scaling {
                        static_cast<int64_t>(series.x.size()),
                        static_cast<int64_t>(series.x.size()) + 1,
                        fmt::format("{}", x));
+    // A step of the largest points takes longer than the time for all steps.
+    const StepBudget budget{.seconds = scaling_.seconds, .warm_up = 1, .least = 1};
     double rate = 0;
     try {
-      rate = mien_training_rate(graph, batch_size, scaling_.seconds);
+      rate = mien_training_rate(graph, batch_size, budget);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::usage) throw;
       listener_.line(fmt::format("{} {}: {}", series.name, x, error.what()));
       return;
     }
-    const PytorchAnswer answer =
-        ask_pytorch(scaling_.pytorch ? options_.python : "", "train", graph, batch_size, scaling_.seconds);
     series.x.push_back(x);
     series.mien.push_back(rate);
-    series.pytorch.push_back(answer.succeeded ? answer.value : std::nan(""));
+    if (!scaling_.pytorch || options_.python.empty()) return;
+    for (const PytorchMemory memory : kPytorchMemories) {
+      const PytorchAnswer answer = ask_pytorch(options_.python, memory, "train", graph, batch_size, budget);
+      series.pytorch[memory].push_back(answer.succeeded ? answer.value : std::nan(""));
+    }
   }
 
   void over_batches() {
@@ -160,6 +161,7 @@ class Scaling {
 
   void over_threads() {
     Series series{.name = "threads", .x_label = "threads", .y_label = "training (faces/s)"};
+    series.batch_size = options_.batch_size;
     const int all = threads();
     for (int count = 1; count <= all; count = count < all ? std::min(2 * count, all) : count + 1) {
       configure_threads(count);
@@ -171,13 +173,16 @@ class Scaling {
 
   void over_sides() {
     Series series{.name = "side", .x_label = "image side (pixels)", .y_label = "training (faces/s)"};
+    // At side 192 a batch of 128 would take 16 times the memory that training takes.
+    series.batch_size = std::min<int64_t>(options_.batch_size, 32);
     for (const int64_t side : {48, 96, 192})
-      add(series, static_cast<double>(side), with_side(graph_, side), options_.batch_size);
+      add(series, static_cast<double>(side), with_side(graph_, side), series.batch_size);
     finish(series);
   }
 
   void over_widths() {
     Series series{.name = "width", .x_label = "width multiplier", .y_label = "training (faces/s)"};
+    series.batch_size = options_.batch_size;
     for (const double factor : {0.25, 0.5, 1.0, 2.0, 4.0})
       add(series, factor, with_width(graph_, factor), options_.batch_size);
     finish(series);
@@ -185,62 +190,84 @@ class Scaling {
 
   void over_data() {
     Series series{.name = "data", .x_label = "training faces", .y_label = "epoch (s)"};
+    series.batch_size = options_.batch_size;
     // The same number of faces would take very different times in different networks.
-    const double rate = mien_training_rate(graph_, options_.batch_size, scaling_.seconds);
+    const double rate = mien_training_rate(graph_, options_.batch_size, {.seconds = scaling_.seconds, .warm_up = 1, .least = 1});
     const auto unit =
         std::max<int64_t>(2, std::llround(rate * scaling_.seconds / static_cast<double>(options_.batch_size)) / 2) *
         options_.batch_size;
-    for (int64_t factor = 1; factor <= 8; factor *= 2) {
+    for (const int64_t factor : {1, 2, 3, 4, 6, 8}) {
       if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
       const data::Dataset faces = random_faces(graph_, factor * unit);
       series.x.push_back(static_cast<double>(faces.size()));
       series.mien.push_back(epoch_seconds(graph_, faces, options_.batch_size));
-      series.pytorch.push_back(std::nan(""));
     }
     const Line line = fit_line(series.x, series.mien);
     finish(series,
            fmt::format("epoch = {:.3f} s + {:.4g} s a thousand faces, R^2 = {:.5f}",
                        line.intercept,
                        1e3 * line.slope,
-                       line.r_squared));
+                       line.r_squared),
+           line);
     json_["data_line"] = {
         {"intercept_seconds", line.intercept}, {"seconds_per_face", line.slope}, {"r_squared", line.r_squared}};
   }
 
-  void finish(const Series& series, const std::string& remark = {}) {
-    const bool has_pytorch =
-        std::any_of(series.pytorch.begin(), series.pytorch.end(), [](double value) { return std::isfinite(value); });
-    std::string csv = fmt::format("{},mien{}\n", series.name, has_pytorch ? ",pytorch" : "");
-    text_ += fmt::format("{}{} against {}, {}, {} threads\n",
-                         text_.empty() ? "" : "\n",
-                         series.y_label,
-                         series.x_label,
-                         graph_.name,
-                         at::get_num_threads());
+  void finish(const Series& series, const std::string& remark = {}, const std::optional<Line>& line = {}) {
+    const auto measured = [](const std::vector<double>& values) {
+      return std::any_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+    };
+    std::map<PytorchMemory, std::vector<double>> pytorch;
+    for (const auto& [memory, values] : series.pytorch) {
+      if (measured(values)) pytorch.emplace(memory, values);
+    }
+    std::string setting = graph_.name;
+    if (series.batch_size > 0) setting += fmt::format(", batch {}", series.batch_size);
+    if (series.name != "threads") {
+      setting += fmt::format(", {} thread{}", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s");
+    }
+    std::string csv = series.name + ",mien";
     text_ += fmt::format(
-        "{:>12} {:>12}{}\n", series.name, "Mien", has_pytorch ? fmt::format(" {:>12} {:>8}", "PyTorch", "ratio") : "");
+        "{}{} against {}: {}\n", text_.empty() ? "" : "\n", series.y_label, series.x_label, setting);
+    text_ += fmt::format("{:>8} {:>10}", series.name, "Mien");
+    for (const auto& [memory, values] : pytorch) {
+      csv += memory == PytorchMemory::as_installed ? ",pytorch_as_installed" : ",pytorch_without_page_faults";
+      text_ += fmt::format("  {:>27} {:>6}", "PyTorch " + to_text(memory), "ratio");
+    }
+    csv += "\n";
+    text_ += "\n";
     for (size_t i = 0; i < series.x.size(); ++i) {
-      csv += fmt::format(
-          "{},{}{}\n", series.x[i], series.mien[i], has_pytorch ? fmt::format(",{}", series.pytorch[i]) : "");
-      text_ += fmt::format(
-          "{:>12} {:>12.4g}{}\n",
-          series.x[i],
-          series.mien[i],
-          has_pytorch ? fmt::format(" {:>12.4g} {:>8.2f}", series.pytorch[i], series.mien[i] / series.pytorch[i]) : "");
-      json_[series.name].push_back({{"x", series.x[i]}, {"mien", series.mien[i]}});
-      if (has_pytorch) json_[series.name].back()["pytorch"] = series.pytorch[i];
+      csv += fmt::format("{},{}", series.x[i], series.mien[i]);
+      text_ += fmt::format("{:>8} {:>10.4g}", series.x[i], series.mien[i]);
+      ordered_json point{{"x", series.x[i]}, {"mien", series.mien[i]}};
+      for (const auto& [memory, values] : pytorch) {
+        csv += std::isfinite(values[i]) ? fmt::format(",{}", values[i]) : ",";
+        text_ += std::isfinite(values[i]) ? fmt::format("  {:>27.4g} {:>6.2f}", values[i], series.mien[i] / values[i])
+                                          : fmt::format("  {:>27} {:>6}", "-", "-");
+        point[memory == PytorchMemory::as_installed ? "pytorch_as_installed" : "pytorch_without_page_faults"] = values[i];
+      }
+      csv += "\n";
+      text_ += "\n";
+      json_[series.name].push_back(std::move(point));
     }
     if (!remark.empty()) text_ += remark + "\n";
     const auto stem = std::filesystem::path(scaling_.out) / fmt::format("{}-{}", graph_.name, series.name);
     write_atomic(stem.string() + ".csv", csv);
     if (!report::gnuplot_available() || series.x.empty()) return;
     std::vector<report::NamedCurve> curves{{"Mien", series.x, series.mien}};
-    if (has_pytorch) curves.push_back({"PyTorch", series.x, series.pytorch});
-    report::plot_scaling(stem.string() + ".png",
+    for (const auto& [memory, values] : pytorch) curves.push_back({"PyTorch " + to_text(memory), series.x, values});
+    const std::filesystem::path picture = stem.string() + ".png";
+    if (line) {
+      std::vector<double> fitted;
+      for (const double x : series.x) fitted.push_back(line->intercept + line->slope * x);
+      curves.push_back({remark, series.x, fitted, report::CurveKind::line});
+    }
+    report::plot_scaling(picture,
                          curves,
                          series.x_label,
                          series.y_label,
-                         remark.empty() ? graph_.name : fmt::format("{}: {}", graph_.name, remark));
+                         setting,
+                         line ? report::Axes::linear : report::Axes::logarithmic);
   }
 
   network::Graph graph_;
@@ -259,7 +286,7 @@ void ScalingOptions::bind(OptionSet& options) {
   options.add(&out, {.name = "out", .help = "folder that csv files and plots are written into"});
   options.add(
       &seconds,
-      {.name = "point-seconds", .help = "time of each point", .unit = "seconds", .minimum = 0.01, .maximum = 600});
+      {.name = "seconds", .help = "time of each point and program", .unit = "seconds", .minimum = 0.01, .maximum = 600});
   options.add(&pytorch, {.name = "with-pytorch", .help = "measure PyTorch at every point, too"});
   options.add(&most,
               {.name = "largest-batch",

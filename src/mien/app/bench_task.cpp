@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <map>
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -11,7 +13,7 @@
 
 #include "mien/app/bench_process.h"
 #include "mien/app/bench_rounds.h"
-#include "mien/app/environment.h"
+#include "mien/app/machine_speed.h"
 #include "mien/core/error.h"
 #include "mien/core/text.h"
 #include "mien/data/csv_reader.h"
@@ -27,7 +29,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 struct Pair {
   std::string network;
   std::vector<double> mien;
-  std::vector<double> pytorch;  // empty where there is no PyTorch
+  std::map<PytorchMemory, std::vector<double>> pytorch;  // empty where there is no PyTorch
   double multiply_adds = 0;
 };
 
@@ -43,15 +45,18 @@ Pairs measure(
   Pairs pairs;
   for (const std::string& name : options.networks) {
     const network::Graph graph = network::load_graph(name);
-    Pair pair{.network = graph.name, .multiply_adds = static_cast<double>(graph.multiply_adds())};
+    Pair pair{.network = graph.name, .mien = {}, .pytorch = {}, .multiply_adds = static_cast<double>(graph.multiply_adds())};
     for (int64_t round = 0; round < options.rounds; ++round) {
       if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
       listener.progress(fmt::format("bench {} {}", mode, name), round, options.rounds, "");
       pair.mien.push_back(mien(graph));
-      const PytorchAnswer answer = ask_pytorch(options.python, mode, graph, options.batch_size, options.seconds, faces);
-      if (!answer.succeeded) continue;
-      pairs.pytorch_version = answer.version;
-      pair.pytorch.push_back(answer.value);
+      for (const PytorchMemory memory : kPytorchMemories) {
+        const PytorchAnswer answer =
+            ask_pytorch(options.python, memory, mode, graph, options.batch_size, {.seconds = options.seconds}, faces);
+        if (!answer.succeeded) continue;
+        pairs.pytorch_version = answer.version;
+        pair.pytorch[memory].push_back(answer.value);
+      }
     }
     listener.progress(fmt::format("bench {} {}", mode, name), options.rounds, options.rounds, "");
     pairs.rows.push_back(std::move(pair));
@@ -63,33 +68,58 @@ Pairs measure(
   return pairs;
 }
 
-/// How many times better Mien is, round by round; `more_is_better` says of what is measured.
-std::vector<double> ratios(const Pair& pair, bool more_is_better) {
+/// How many times better Mien is, round by round, ascending; `more_is_better` says of what is measured.
+std::vector<double> ratios(const std::vector<double>& mien, const std::vector<double>& pytorch, bool more_is_better) {
   std::vector<double> result;
-  for (size_t i = 0; i < std::min(pair.mien.size(), pair.pytorch.size()); ++i) {
-    result.push_back(more_is_better ? pair.mien[i] / pair.pytorch[i] : pair.pytorch[i] / pair.mien[i]);
+  for (size_t i = 0; i < std::min(mien.size(), pytorch.size()); ++i) {
+    result.push_back(more_is_better ? mien[i] / pytorch[i] : pytorch[i] / mien[i]);
   }
   std::sort(result.begin(), result.end());
   return result;
-}
-
-std::string or_dash(const std::vector<double>& values, const char* format) {
-  return values.empty() ? "-" : fmt::format(fmt::runtime(format), median(values));
 }
 
 std::string ratio_text(const std::vector<double>& sorted) {
   return sorted.empty() ? "-" : fmt::format("{:.2f} ({:.2f} to {:.2f})", median(sorted), sorted.front(), sorted.back());
 }
 
+/// The key of PyTorch's measurements in JSON.
+std::string json_key(PytorchMemory memory) {
+  return memory == PytorchMemory::as_installed ? "pytorch_as_installed" : "pytorch_without_page_faults";
+}
+
 ordered_json row_json(const Pair& pair, bool more_is_better, const std::string& unit) {
-  const std::vector<double> ratio = ratios(pair, more_is_better);
   ordered_json json{{"network", pair.network}, {"mien_" + unit, median(pair.mien)}};
-  if (ratio.empty()) return json;
-  json["pytorch_" + unit] = median(pair.pytorch);
-  json["ratio"] = median(ratio);
-  json["ratio_low"] = ratio.front();
-  json["ratio_high"] = ratio.back();
+  for (const auto& [memory, values] : pair.pytorch) {
+    const std::vector<double> ratio = ratios(pair.mien, values, more_is_better);
+    if (ratio.empty()) continue;
+    json[json_key(memory)] = {
+        {unit, median(values)}, {"ratio", median(ratio)}, {"ratio_low", ratio.front()}, {"ratio_high", ratio.back()}};
+  }
   return json;
+}
+
+/// Two lines over a table: `left` stands over Mien's columns, `right` (may be empty) over what follows PyTorch's.
+std::string table_head(const std::string& left, const std::string& unit, const std::string& right = {}) {
+  std::string above(left.size(), ' ');
+  std::string below = left;
+  for (const PytorchMemory memory : kPytorchMemories) {
+    above += fmt::format("  {:>32}", "PyTorch " + to_text(memory));
+    below += fmt::format("  {:>10} {:>21}", unit, "ratio (min to max)");
+  }
+  return above + "\n" + below + right + "\n";
+}
+
+/// The cells of one network that belong under table_head's PyTorch columns.
+std::string pytorch_cells(const Pair& pair, const char* format, bool more_is_better) {
+  std::string cells;
+  for (const PytorchMemory memory : kPytorchMemories) {
+    const auto found = pair.pytorch.find(memory);
+    const bool is_there = found != pair.pytorch.end();
+    cells += fmt::format("  {:>10} {:>21}",
+                         is_there ? fmt::format(fmt::runtime(format), median(found->second)) : "-",
+                         is_there ? ratio_text(ratios(pair.mien, found->second, more_is_better)) : "-");
+  }
+  return cells;
 }
 
 std::string heading(const std::string& what, const Pairs& pairs) {
@@ -100,7 +130,11 @@ std::string heading(const std::string& what, const Pairs& pairs) {
 }
 
 ordered_json facts(const BenchOptions& options, const std::string& version) {
-  return {{"batch_size", options.batch_size}, {"threads", at::get_num_threads()}, {"pytorch", version}};
+  ordered_json json{{"batch_size", options.batch_size}, {"threads", at::get_num_threads()}, {"pytorch", version}};
+  for (const auto& [name, value] : malloc_environment(PytorchMemory::without_page_faults)) {
+    json["without_page_faults"][name] = value.value_or("");
+  }
+  return json;
 }
 
 double megabytes(int64_t bytes) { return static_cast<double>(bytes) * 1e-6; }
@@ -125,30 +159,41 @@ void BenchOptions::bind(OptionSet& options) {
 }
 
 BenchReport bench_train(const BenchOptions& options, Listener& listener) {
-  const double sgemm = measure_blas_gflops(1.0);
+  const bool has_rates = options.machine_rates;
+  const double registers = has_rates ? register_gflops(1) : 0;
+  const double convolution = has_rates ? convolution_gflops(1) : 0;
+  const double sgemm = has_rates ? matrix_product_gflops(1) : 0;
   const Pairs pairs = measure(options, "train", 0, listener, [&](const network::Graph& graph) {
-    return mien_training_rate(graph, options.batch_size, options.seconds);
+    return mien_training_rate(graph, options.batch_size, {.seconds = options.seconds});
   });
-  std::string text =
-      heading(fmt::format("training, batch {}, Adam, sgemm {:.0f} GFLOP/s", options.batch_size, sgemm), pairs);
-  text += fmt::format("{:<12} {:>14} {:>16} {:>22} {:>10} {:>9}\n",
-                      "network",
-                      "Mien faces/s",
-                      "PyTorch faces/s",
-                      "ratio (min to max)",
-                      "GFLOP/s",
-                      "of sgemm");
+  std::string text = heading(fmt::format("training, batch {}, Adam", options.batch_size), pairs);
+  if (has_rates) {
+    text += fmt::format(
+        "GFLOP/s of this machine: (a) multiply-adds in registers, {}: {:.0f}; (b) libtorch's 3x3 convolution: {:.0f}; "
+        "(c) sgemm: {:.0f}\n",
+        register_instructions(),
+        registers,
+        convolution,
+        sgemm);
+  }
+  text += table_head(fmt::format("{:<10} {:>12}", "network", "Mien faces/s"),
+                     "faces/s",
+                     has_rates ? fmt::format(" {:>8} {:>6} {:>6} {:>6}", "GFLOP/s", "of (a)", "of (b)", "of (c)")
+                               : fmt::format(" {:>8}", "GFLOP/s"));
   ordered_json json = facts(options, pairs.pytorch_version);
-  json["sgemm_gflops"] = sgemm;
+  if (has_rates) {
+    json["register_gflops"] = registers;
+    json["convolution_gflops"] = convolution;
+    json["sgemm_gflops"] = sgemm;
+  }
   for (const Pair& pair : pairs.rows) {
     const double gflops = median(pair.mien) * 3 * 2 * pair.multiply_adds * 1e-9;
-    text += fmt::format("{:<12} {:>14.0f} {:>16} {:>22} {:>10.0f} {:>8.0f}%\n",
-                        pair.network,
-                        median(pair.mien),
-                        or_dash(pair.pytorch, "{:.0f}"),
-                        ratio_text(ratios(pair, true)),
-                        gflops,
-                        100 * gflops / sgemm);
+    text += fmt::format(
+        "{:<10} {:>12.0f}{} {:>8.0f}", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", true), gflops);
+    if (has_rates) {
+      for (const double rate : {registers, convolution, sgemm}) text += fmt::format(" {:>5.0f}%", 100 * gflops / rate);
+    }
+    text += "\n";
     ordered_json row = row_json(pair, true, "faces_per_second");
     row["gflops"] = gflops;
     json["networks"].push_back(std::move(row));
@@ -162,16 +207,12 @@ BenchReport bench_eval(const BenchOptions& options, int64_t faces, Listener& lis
   });
   std::string text =
       heading(fmt::format("evaluation of {} faces, batch {}", with_commas(faces), options.batch_size), pairs);
-  text +=
-      fmt::format("{:<12} {:>14} {:>16} {:>22}\n", "network", "Mien seconds", "PyTorch seconds", "ratio (min to max)");
+  text += table_head(fmt::format("{:<10} {:>12}", "network", "Mien seconds"), "seconds");
   ordered_json json = facts(options, pairs.pytorch_version);
   json["faces"] = faces;
   for (const Pair& pair : pairs.rows) {
-    text += fmt::format("{:<12} {:>14.2f} {:>16} {:>22}\n",
-                        pair.network,
-                        median(pair.mien),
-                        or_dash(pair.pytorch, "{:.2f}"),
-                        ratio_text(ratios(pair, false)));
+    text += fmt::format(
+        "{:<10} {:>12.2f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.2f}", false));
     json["networks"].push_back(row_json(pair, false, "seconds"));
   }
   return {.text = text, .json = json.dump(2) + "\n"};
@@ -191,18 +232,16 @@ BenchReport bench_latency(const BenchOptions& options, Listener& listener) {
     return median(times);
   });
   std::string text = heading("latency of one face", pairs);
-  text += fmt::format(
-      "{:<12} {:>10} {:>10} {:>12} {:>22}\n", "network", "Mien ms", "Mien p95", "PyTorch ms", "ratio (min to max)");
+  text += table_head(fmt::format("{:<10} {:>9} {:>9}", "network", "Mien ms", "Mien p95"), "ms");
   ordered_json json = facts(options, pairs.pytorch_version);
   json["batch_size"] = 1;
   for (size_t i = 0; i < pairs.rows.size(); ++i) {
     const Pair& pair = pairs.rows[i];
-    text += fmt::format("{:<12} {:>10.2f} {:>10.2f} {:>12} {:>22}\n",
+    text += fmt::format("{:<10} {:>9.2f} {:>9.2f}{}\n",
                         pair.network,
                         median(pair.mien),
                         slow[i],
-                        or_dash(pair.pytorch, "{:.2f}"),
-                        ratio_text(ratios(pair, false)));
+                        pytorch_cells(pair, "{:.2f}", false));
     ordered_json row = row_json(pair, false, "milliseconds");
     row["mien_milliseconds_95"] = slow[i];
     json["networks"].push_back(std::move(row));
@@ -211,18 +250,11 @@ BenchReport bench_latency(const BenchOptions& options, Listener& listener) {
 }
 
 BenchReport bench_memory(const BenchOptions& options, Listener& listener) {
-  std::string text =
-      fmt::format("peak memory of training, batch {}, {} threads (largest resident set of a process of its own)\n",
-                  options.batch_size,
-                  at::get_num_threads());
-  text += fmt::format("{:<12} {:>10} {:>12} {:>8}\n", "network", "Mien MB", "PyTorch MB", "ratio");
-  ordered_json json = facts(options, "");
+  Pairs pairs;
   for (const std::string& name : options.networks) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
-    listener.progress("bench memory",
-                      static_cast<int64_t>(json["networks"].size()),
-                      static_cast<int64_t>(options.networks.size()),
-                      name);
+    listener.progress(
+        "bench memory", std::ssize(pairs.rows), static_cast<int64_t>(options.networks.size()), name);
     const network::Graph graph = network::load_graph(name);
     const ChildResult mien = run_child({sibling_program("mien-compute"),
                                         "bench",
@@ -237,23 +269,31 @@ BenchReport bench_memory(const BenchOptions& options, Listener& listener) {
                                         "0.1",
                                         "--python",
                                         "",
+                                        "--no-machine-rates",
                                         "--threads",
                                         std::to_string(at::get_num_threads())});
     if (!mien.succeeded)
       throw_failed(fmt::format("cannot measure the memory of {}: the process that trains it failed", name));
-    const PytorchAnswer pytorch = ask_pytorch(options.python, "train", graph, options.batch_size, 0.1);
-    ordered_json row{{"network", graph.name}, {"mien_megabytes", megabytes(mien.peak_memory_bytes)}};
-    std::string there = "-";
-    std::string ratio = "-";
-    if (pytorch.succeeded) {
-      json["pytorch"] = pytorch.version;
-      row["pytorch_megabytes"] = megabytes(pytorch.peak_memory_bytes);
-      row["ratio"] = static_cast<double>(mien.peak_memory_bytes) / static_cast<double>(pytorch.peak_memory_bytes);
-      there = fmt::format("{:.0f}", megabytes(pytorch.peak_memory_bytes));
-      ratio = fmt::format("{:.2f}", row["ratio"].get<double>());
+    Pair pair{.network = graph.name, .mien = {megabytes(mien.peak_memory_bytes)}, .pytorch = {}};
+    for (const PytorchMemory memory : kPytorchMemories) {
+      const PytorchAnswer answer =
+          ask_pytorch(options.python, memory, "train", graph, options.batch_size, {.seconds = 0.1});
+      if (!answer.succeeded) continue;
+      pairs.pytorch_version = answer.version;
+      pair.pytorch[memory] = {megabytes(answer.peak_memory_bytes)};
     }
-    text += fmt::format("{:<12} {:>10.0f} {:>12} {:>8}\n", graph.name, megabytes(mien.peak_memory_bytes), there, ratio);
-    json["networks"].push_back(std::move(row));
+    pairs.rows.push_back(std::move(pair));
+  }
+  std::string text =
+      heading(fmt::format("peak memory of training, batch {} (largest resident set of a process of its own)",
+                          options.batch_size),
+              pairs);
+  text += table_head(fmt::format("{:<10} {:>9}", "network", "Mien MB"), "MB");
+  ordered_json json = facts(options, pairs.pytorch_version);
+  for (const Pair& pair : pairs.rows) {
+    text +=
+        fmt::format("{:<10} {:>9.0f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", false));
+    json["networks"].push_back(row_json(pair, false, "megabytes"));
   }
   return {.text = text, .json = json.dump(2) + "\n"};
 }

@@ -16,6 +16,7 @@ struct BenchOptions {
   double seconds = 4;
   std::string python = "/usr/bin/python3";
   int64_t threads = 0;
+  bool machine_rates = true;  ///< whether bench_train measures the machine, too; an option of `mien bench train` alone
   void bind(OptionSet& options);
 };
 
@@ -27,9 +28,10 @@ struct BenchReport {
 
 /// Faces/s of whole training steps (batch from bytes, forward, loss, backward, Adam) on random faces, Mien and PyTorch
 /// in turn, round by round, in one run: the same network built from the same graph, channels-last, the same threads,
-/// batch and optimiser. Beside them the floating-point operations of convolutions and dense layers (forward and twice
-/// backward) as a share of the rate at which the machine multiplies matrices. Every bench says nothing of PyTorch where
-/// `python` is empty or has none.
+/// batch and optimiser. PyTorch is measured twice a round: as installed, and without page faults (PytorchMemory in
+/// bench_rounds.h). Beside them the floating-point operations of convolutions and dense layers (forward and twice
+/// backward) as shares of three rates of the machine (machine_speed.h). Every bench says nothing of PyTorch where `python`
+/// is empty or has none.
 BenchReport bench_train(const BenchOptions& options, Listener& listener);
 
 /// Seconds of one evaluation of `faces` random faces from bytes to scores, in turn with PyTorch; medians over rounds.
@@ -38,7 +40,8 @@ BenchReport bench_eval(const BenchOptions& options, int64_t faces, Listener& lis
 /// Milliseconds from the bytes of one face to its scores: median and 95th percentile.
 BenchReport bench_latency(const BenchOptions& options, Listener& listener);
 
-/// Largest resident set of processes of their own that train each network for some steps, Mien's and PyTorch's.
+/// Largest resident set of processes of their own that train each network for some steps, Mien's and PyTorch's; the ratio
+/// is PyTorch's to Mien's.
 BenchReport bench_memory(const BenchOptions& options, Listener& listener);
 
 /// Milliseconds that `mien --help` and a usage error take beside `import torch`, the median of `runs` starts each.
@@ -66,9 +69,10 @@ struct ScalingOptions {
 };
 
 /// How the cost grows: faces/s against batch size (1, 2, 4 ... scaling.most), threads (1, 2, 4 ... all), image side
-/// (48, 96, 192) and width multiplier, and the seconds of an epoch against the number of faces with the straight line
-/// through them and its R^2. Writes one csv and, with gnuplot, one png a question into scaling.out. `network` is a
-/// built-in one or a file.
+/// (48, 96, 192; batches of at most 32) and width multiplier (0.25 ... 4), Mien and PyTorch as installed and without page
+/// faults, and the seconds of Mien's epoch against the number of faces with the straight line through them and its R^2.
+/// A point takes a step to warm up and steps for scaling.seconds, at least one. Writes one csv and, with gnuplot, one png
+/// a question into scaling.out. `network` is a built-in one or a file.
 BenchReport bench_scaling(const std::string& network,
                           const BenchOptions& options,
                           const ScalingOptions& scaling,

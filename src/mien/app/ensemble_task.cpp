@@ -150,6 +150,7 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     summary.judged_on = fmt::format("PublicTest, {} rows", with_commas(static_cast<int64_t>(judged_rows.size())));
   }
 
+  std::optional<data::ImageCopies> copies;  // the members share the data and differ in the split
   for (int64_t m = 0; m < experiment.ensemble.members; ++m) {
     Experiment member = experiment;
     OptionSet member_options;
@@ -163,7 +164,8 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     RunFolder member_folder = RunFolder::choose(folder.path(), member_name(static_cast<uint64_t>(m) + 1), true, true, member_options);
     listener.line(fmt::format("member {} of {}", m + 1, experiment.ensemble.members));
     const bool is_finished = member_folder.state() == RunFolder::State::finished;
-    const PreparedData prepared = is_finished ? PreparedData{} : prepare(visible, member, listener);
+    if (!is_finished && !copies) copies = data::find_copies(visible, member.leaks);
+    const PreparedData prepared = is_finished ? PreparedData{} : prepare(visible, member, *copies, listener);
     auto trained = train_in(member_folder, member, visible, prepared, listener);
     if (!trained) {
       folder.save("interrupted");

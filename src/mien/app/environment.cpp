@@ -1,7 +1,6 @@
 #include "mien/app/environment.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include <ATen/ATen.h>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <torch/version.h>
 
+#include "mien/app/machine_speed.h"
 #include "mien/app/tensor_memory.h"
 #include "mien/core/parallel.h"
 #include "mien/data/image_io.h"
@@ -24,6 +24,9 @@ namespace {
 
 /// Optimised BLAS on one slow core still passes 10; reference BLAS reaches 2.
 constexpr double kSlowGflopsPerThread = 6;
+
+/// sgemm at less of the convolution's rate has kernels that do not suit the processor.
+constexpr double kPoorShare = 0.65;
 
 /// File name of the library that this process calls sgemm_ from.
 std::string blas_library() {
@@ -66,6 +69,7 @@ Environment environment() {
           .libtorch_version = TORCH_VERSION,
           .blas = blas_library(),
           .threads = at::get_num_threads(),
+          .blas_kernels = blas_kernels(),
           .has_mkldnn = at::globalContext().hasMKLDNN(),
           .has_cuda = at::hasCUDA(),
           .has_vision = data::has_image_files(),
@@ -73,33 +77,17 @@ Environment environment() {
           .cpu_capability = cpu_capability()};
 }
 
-double measure_blas_gflops(double seconds) {
-  using Clock = std::chrono::steady_clock;
-  const at::NoGradGuard no_grad;
-  constexpr int64_t kLargest = 1024;
-  // A small product first: reference BLAS would need a second for the large one.
-  double best = 0;
-  for (int64_t side = 256; side <= kLargest; side *= 4) {
-    const at::Tensor a = at::ones({side, side}, at::kFloat);
-    const at::Tensor b = at::ones({side, side}, at::kFloat);
-    const auto begin = Clock::now();
-    double elapsed = 0;
-    do {
-      const auto start = Clock::now();
-      const at::Tensor product = at::mm(a, b);
-      const double took = std::chrono::duration<double>(Clock::now() - start).count();
-      best = std::max(best, 2.0 * static_cast<double>(side * side * side) / took * 1e-9);
-      elapsed = std::chrono::duration<double>(Clock::now() - begin).count();
-    } while (elapsed < seconds / 2);
-    if (best < kSlowGflopsPerThread) break;
-  }
-  return best;
+Environment environment_with_blas(double seconds) {
+  Environment result = environment();
+  result.blas_gflops = matrix_product_gflops(seconds);
+  result.blas_is_slow = result.blas_gflops < kSlowGflopsPerThread * result.threads;
+  return result;
 }
 
 Environment measured_environment() {
-  Environment result = environment();
-  result.blas_gflops = measure_blas_gflops();
-  result.blas_is_slow = result.blas_gflops < kSlowGflopsPerThread * result.threads;
+  Environment result = environment_with_blas(1);
+  result.convolution_gflops = convolution_gflops(1);
+  result.register_gflops = register_gflops(1);
   return result;
 }
 
@@ -111,6 +99,14 @@ std::string blas_warning(const Environment& environment) {
       environment.blas, environment.blas_gflops, environment.threads);
 }
 
+std::string speed_text(const Environment& e) {
+  return fmt::format("sgemm {:.0f}, convolution {:.0f}, multiply-adds in registers ({}) {:.0f} GFLOP/s",
+                     e.blas_gflops,
+                     e.convolution_gflops,
+                     register_instructions(),
+                     e.register_gflops);
+}
+
 std::string doctor_text(const Environment& e) {
   const auto yes = [](bool value) { return value ? "yes" : "no"; };
   std::string text;
@@ -118,11 +114,20 @@ std::string doctor_text(const Environment& e) {
   text += fmt::format("libtorch        {}, vector instructions {}, oneDNN {}\n", e.libtorch_version, e.cpu_capability, yes(e.has_mkldnn));
   text += fmt::format("GPU             {}\n", e.has_cuda ? "yes" : "no (this libtorch has none, or none is usable)");
   text += fmt::format("threads         {}\n", e.threads);
-  text += fmt::format("BLAS            {}, {:.0f} GFLOP/s{}\n", e.blas, e.blas_gflops, e.blas_is_slow ? "  SLOW" : "");
+  text += fmt::format("BLAS            {}{}\n", e.blas, e.blas_kernels.empty() ? "" : ", kernels for " + e.blas_kernels);
+  text += fmt::format("arithmetic      {}{}\n", speed_text(e), e.blas_is_slow ? "  BLAS IS SLOW" : "");
   text += fmt::format("image folders   {}\n", yes(e.has_vision));
   text += fmt::format("gnuplot         {}\n", e.has_gnuplot ? "yes" : "no (apt-get install gnuplot-nox): runs go without pictures");
   const std::string warning = blas_warning(e);
   if (!warning.empty()) text += warning + "\n";
+  if (register_instructions() == "AVX-512" && !e.blas_kernels.empty() && e.blas_kernels != "SkylakeX" &&
+      e.blas_gflops < kPoorShare * e.convolution_gflops) {
+    text += fmt::format(
+        "sgemm reaches {:.0f} % of the convolution's rate with OpenBLAS's kernels for {}; dense layers may be faster with "
+        "OPENBLAS_CORETYPE=SkylakeX in the environment\n",
+        100 * e.blas_gflops / e.convolution_gflops,
+        e.blas_kernels);
+  }
   return text;
 }
 
@@ -136,7 +141,10 @@ std::string environment_json(const Environment& e) {
                                     {"cuda", e.has_cuda},
                                     {"threads", e.threads},
                                     {"blas", e.blas},
+                                    {"blas_kernels", e.blas_kernels},
                                     {"blas_gflops", e.blas_gflops},
+                                    {"convolution_gflops", e.convolution_gflops},
+                                    {"register_gflops", e.register_gflops},
                                     {"blas_is_slow", e.blas_is_slow},
                                     {"image_folders", e.has_vision},
                                     {"gnuplot", e.has_gnuplot}};

@@ -13,8 +13,11 @@ struct Environment {
   std::string libtorch_version;
   std::string blas;  ///< file name of the loaded BLAS library
   int threads = 0;
-  double blas_gflops = 0;     ///< of a 1024 x 1024 float32 product, multiply and add counted apart
-  bool blas_is_slow = false;  ///< reference BLAS: 20 and more times too slow
+  std::string blas_kernels;       ///< the processor that OpenBLAS has chosen its kernels for; empty for another BLAS
+  double blas_gflops = 0;         ///< machine_speed.h: of a product of matrices
+  double convolution_gflops = 0;  ///< of a convolution
+  double register_gflops = 0;     ///< of multiply-adds in registers, the ceiling
+  bool blas_is_slow = false;      ///< reference BLAS: 20 and more times too slow
   bool has_mkldnn = false;
   bool has_cuda = false;
   bool has_vision = false;  ///< image folders
@@ -26,15 +29,17 @@ struct Environment {
 /// process's libtorch, BLAS and own loops; 0 means all cores. Debian's libtorch starts with one.
 void configure_threads(int count);
 
-/// Facts without measuring (blas_gflops stays 0).
+/// Facts without measuring (the rates stay 0).
 Environment environment();
-/// Multiplies two matrices for about `seconds` and returns float32 GFLOP/s.
-double measure_blas_gflops(double seconds = 0.1);
-/// environment() with the BLAS measurement.
+/// environment() with the rate of BLAS and whether it is slow, measured for about `seconds`.
+Environment environment_with_blas(double seconds = 0.1);
+/// environment() with all three rates, each measured for about a second.
 Environment measured_environment();
 /// One line with the remedy if BLAS is the slow reference one, else empty.
 std::string blas_warning(const Environment& environment);
 
+/// The three rates by name: "sgemm 203, convolution 371, multiply-adds in registers (AVX-512) 480 GFLOP/s".
+std::string speed_text(const Environment& environment);
 /// `mien doctor`'s text.
 std::string doctor_text(const Environment& environment);
 std::string environment_json(const Environment& environment);

@@ -147,8 +147,9 @@ void RunFolder::save(std::string_view status) {
                     {"saved_at", now_text()},
                     {"host", host},
                     {"environment", ordered_json::parse(environment_json(environment()))}};
-  json["environment"].erase("blas_gflops");  // not measured here
-  json["environment"].erase("blas_is_slow");
+  for (const char* unmeasured : {"blas_gflops", "convolution_gflops", "register_gflops", "blas_is_slow"}) {
+    json["environment"].erase(unmeasured);
+  }
   ordered_json facts = ordered_json::object();
   for (const auto& [key, text] : facts_) facts[key] = ordered_json::parse(text);
   json["facts"] = facts;

@@ -107,8 +107,15 @@ void predict_file(const std::filesystem::path& out,
 }  // namespace
 
 PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, Listener& listener) {
+  return prepare(dataset, experiment, data::find_copies(dataset, experiment.leaks), listener);
+}
+
+PreparedData prepare(const data::Dataset& dataset,
+                     const Experiment& experiment,
+                     const data::ImageCopies& copies,
+                     Listener& listener) {
   PreparedData prepared{.split = data::make_split(dataset, experiment.split), .leaks = {}};
-  const data::LeakReport leaks = data::check_leaks(dataset, &prepared.split, experiment.leaks);
+  const data::LeakReport leaks = data::check_leaks(dataset, &prepared.split, copies);
   if (experiment.data.drop_leaks) {
     const auto before = prepared.split.training.size();
     prepared.split = data::drop_leaks(prepared.split, leaks, experiment.leaks.near_copies);

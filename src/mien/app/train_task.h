@@ -10,6 +10,7 @@
 #include "mien/app/run_summary.h"
 #include "mien/core/log.h"
 #include "mien/data/dataset.h"
+#include "mien/data/leak_check.h"
 #include "mien/data/split.h"
 
 namespace mien::app {
@@ -21,6 +22,11 @@ struct PreparedData {
 };
 
 /// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left out).
+/// `copies`: what data::find_copies says of `dataset`, for callers that split it several times.
+PreparedData prepare(const data::Dataset& dataset,
+                     const Experiment& experiment,
+                     const data::ImageCopies& copies,
+                     Listener& listener);
 PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, Listener& listener);
 
 /// Throws Error for what can be told before a folder is made and anything is trained: an unknown network, weights of

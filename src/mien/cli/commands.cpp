@@ -39,7 +39,7 @@ ordered_json options_object(const OptionSet& options) {
 }
 
 inline void warn_of_slow_blas(Terminal& terminal) {
-  const std::string warning = app::blas_warning(app::measured_environment());
+  const std::string warning = app::blas_warning(app::environment_with_blas());
   if (!warning.empty()) terminal.warning(warning);
 }
 
@@ -313,6 +313,10 @@ class BenchCommand : public ComputingCommand<Self> {
 
 class BenchTrainCommand final : public BenchCommand<BenchTrainCommand> {
  public:
+  void bind(OptionSet& options) override {
+    BenchCommand::bind(options);
+    options.add(&bench_.machine_rates, {.name = "machine-rates", .help = "measure what the machine computes at most, too, and give shares of it"});
+  }
   app::BenchReport measure(Listener& listener) { return app::bench_train(bench_, listener); }
 };
 

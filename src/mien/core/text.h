@@ -19,6 +19,8 @@ std::string suggestion(std::string_view word, std::span<const std::string> candi
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(std::span<const std::string> parts, std::string_view separator);
 std::string_view trim(std::string_view text);
+/// `text` with A to Z as a to z; every other byte stays as it is.
+std::string lower(std::string_view text);
 
 /// 1234567 -> "1,234,567".
 std::string with_commas(int64_t value);

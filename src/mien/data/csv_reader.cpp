@@ -27,14 +27,6 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr const char* kAcceptedColumns =
     "a column 'pixels' or 'feature', and optionally 'emotion' or 'label', 'Usage', 'id'";
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 /// Walks through the cells of one line.
 class Cells {
  public:

@@ -41,13 +41,6 @@ constexpr std::array<std::pair<std::string_view, Usage>, 9> kPartFolders{{
     {"privatetest", Usage::private_test},
 }};
 
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 template <class Pairs>
 auto find_named(const Pairs& pairs, const std::string& name) -> std::optional<typename Pairs::value_type::second_type> {
   const std::string wanted = lower(name);

@@ -103,10 +103,25 @@ void LeakOptions::bind(OptionSet& options) {
   options.add(&mirrored_copies, {.name = "mirrored-copies", .help = "count left-right mirror images as near copies"});
 }
 
+ImageCopies find_copies(const Dataset& dataset, const LeakOptions& options) {
+  ImageCopies copies{.groups = group_by_bytes(dataset), .near_copies = {}};
+  if (!options.near_copies) return copies;
+  std::vector<int64_t> representatives;  // of the images that are not constant
+  for (const std::vector<int64_t>& rows : copies.groups) {
+    if (!is_constant(dataset.image(rows[0]))) representatives.push_back(rows[0]);
+  }
+  copies.near_copies = find_near_copies(dataset, representatives, options.near_correlation, options.mirrored_copies);
+  return copies;
+}
+
 LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOptions& options) {
+  return check_leaks(dataset, split, find_copies(dataset, options));
+}
+
+LeakReport check_leaks(const Dataset& dataset, const Split* split, const ImageCopies& copies) {
   const std::vector<Role> roles = roles_of(dataset, split);
   const auto role = [&](int64_t row) { return roles[static_cast<size_t>(row)]; };
-  const std::vector<std::vector<int64_t>> groups = group_by_bytes(dataset);
+  const std::vector<std::vector<int64_t>>& groups = copies.groups;
   LeakReport report;
   report.images = dataset.size();
   report.distinct = static_cast<int64_t>(groups.size());
@@ -114,7 +129,6 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOpt
   report.validation_rows = std::count(roles.begin(), roles.end(), Role::validation);
   report.test_rows = std::count(roles.begin(), roles.end(), Role::test);
 
-  std::vector<int64_t> representatives;                 // of the images that are not constant
   std::vector<size_t> group_of(dataset.labels.size());  // of every row
   std::vector<Roles> group_roles(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -126,8 +140,6 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOpt
     }
     if (is_constant(dataset.image(rows[0]))) {
       report.constant.insert(report.constant.end(), rows.begin(), rows.end());
-    } else {
-      representatives.push_back(rows[0]);
     }
     if (rows.size() < 2) continue;
     if (labels_differ(dataset, rows)) report.conflicting.push_back(static_cast<int64_t>(report.copies.size()));
@@ -137,16 +149,14 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOpt
 
   // A near copy on the other side matters only where there is no exact one.
   std::vector<Roles> near_roles(groups.size());  // of the near copies of each image
-  if (options.near_copies) {
-    report.near_copies = find_near_copies(dataset, representatives, options.near_correlation, options.mirrored_copies);
-    for (const NearCopy& pair : report.near_copies) {
-      const size_t a = group_of[static_cast<size_t>(pair.first)];
-      const size_t b = group_of[static_cast<size_t>(pair.second)];
-      near_roles[a].training |= group_roles[b].training;
-      near_roles[a].held_out |= group_roles[b].held_out;
-      near_roles[b].training |= group_roles[a].training;
-      near_roles[b].held_out |= group_roles[a].held_out;
-    }
+  report.near_copies = copies.near_copies;
+  for (const NearCopy& pair : report.near_copies) {
+    const size_t a = group_of[static_cast<size_t>(pair.first)];
+    const size_t b = group_of[static_cast<size_t>(pair.second)];
+    near_roles[a].training |= group_roles[b].training;
+    near_roles[a].held_out |= group_roles[b].held_out;
+    near_roles[b].training |= group_roles[a].training;
+    near_roles[b].held_out |= group_roles[a].held_out;
   }
   for (int64_t row = 0; row < dataset.size(); ++row) {
     const size_t g = group_of[static_cast<size_t>(row)];

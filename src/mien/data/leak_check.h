@@ -45,6 +45,15 @@ struct LeakReport {
   std::string table() const;
 };
 
+/// Images that occur more than once, whichever rows train and test.
+struct ImageCopies {
+  std::vector<std::vector<int64_t>> groups;  ///< rows with the same bytes: every row in one group, ascending
+  std::vector<NearCopy> near_copies;         ///< between the first rows of two groups
+};
+
+/// What takes the time in check_leaks, to be found once for several splits of the same data.
+ImageCopies find_copies(const Dataset& dataset, const LeakOptions& options = {});
+
 /// Looks for images that occur more than once: exact copies (same bytes, compared and not only hashed), near copies,
 /// and constant images.
 ///
@@ -55,6 +64,8 @@ struct LeakReport {
 /// `split` says which rows train, validate and test; without it rows of usage Training (or unknown) train and
 /// PublicTest and PrivateTest rows test. Runs on mien::threads() threads.
 LeakReport check_leaks(const Dataset& dataset, const Split* split = nullptr, const LeakOptions& options = {});
+/// The same where find_copies has been asked already.
+LeakReport check_leaks(const Dataset& dataset, const Split* split, const ImageCopies& copies);
 
 /// `split` without the training rows that have an exact copy, or, with `near_copies`, a near copy among the validation
 /// or test rows: the held-out side stays as it was, so that scores remain comparable. Throws Error(bad_data) if no

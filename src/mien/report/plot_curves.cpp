@@ -199,6 +199,20 @@ std::string power_tics(std::span<const double> rates) {
   return script + ")\n";
 }
 
+/// Tics at 1, 2 and 5 times the powers of ten between `low` and `high` on the y axis, so that a range of less than a decade
+/// has numbers, too.
+std::string one_two_five_tics(double low, double high) {
+  std::string tics;
+  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= std::ceil(std::log10(high)); ++power) {
+    for (const int digit : {1, 2, 5}) {
+      const double value = digit * std::pow(10.0, power);
+      if (value < low || value > high) continue;
+      tics += fmt::format("{}'{:g}' {}", tics.empty() ? "" : ", ", value, gnuplot_number(value));
+    }
+  }
+  return "set ytics (" + tics + ")\n";
+}
+
 }  // namespace
 
 void plot_history(const std::filesystem::path& path,
@@ -345,10 +359,14 @@ void plot_scaling(const std::filesystem::path& path,
                   std::span<const NamedCurve> curves,
                   const std::string& x_label,
                   const std::string& y_label,
-                  const std::string& title) {
+                  const std::string& title,
+                  Axes axes) {
+  const bool is_logarithmic = axes == Axes::logarithmic;
   std::string script;
   std::string plots;
   std::vector<double> tics;
+  double lowest = std::numeric_limits<double>::infinity();
+  double highest = 0;
   for (size_t index = 0; index < curves.size(); ++index) {
     const NamedCurve& curve = curves[index];
     if (curve.x.size() != curve.y.size()) {
@@ -360,16 +378,20 @@ void plot_scaling(const std::filesystem::path& path,
     }
     std::string data;
     for (size_t i = 0; i < curve.x.size(); ++i) {
-      if (!std::isfinite(curve.y[i]) || !(curve.y[i] > 0) || !(curve.x[i] > 0)) continue;
+      if (!std::isfinite(curve.y[i]) || !(curve.x[i] > 0) || (is_logarithmic && !(curve.y[i] > 0))) continue;
       data += fmt::format("{} {}\n", gnuplot_number(curve.x[i]), gnuplot_number(curve.y[i]));
       tics.push_back(curve.x[i]);
+      lowest = std::min(lowest, curve.y[i]);
+      highest = std::max(highest, curve.y[i]);
     }
     if (data.empty()) continue;
     script += fmt::format("$curve{} << EOD\n{}EOD\n", index, data);
     plots += fmt::format(
-        "{} $curve{} using 1:2 with linespoints pointtype 7 pointsize 0.8 linewidth 2 linecolor rgb '{}' title {}",
+        "{} $curve{} using 1:2 with {} linecolor rgb '{}' title {}",
         plots.empty() ? "plot" : ",\\\n ",
         index,
+        curve.kind == CurveKind::line ? "lines linewidth 1.5 dashtype (10,6)"
+                                      : "linespoints pointtype 7 pointsize 0.8 linewidth 2",
         series_color(index, curves.size()).hex(),
         gnuplot_string(curve.name));
   }
@@ -381,13 +403,22 @@ void plot_scaling(const std::filesystem::path& path,
     labels += fmt::format(
         "{}{} {}", labels.empty() ? "" : ", ", gnuplot_tic_label(fmt::format("{:g}", tic)), gnuplot_number(tic));
   script +=
-      fmt::format("set logscale xy\nset xtics ({})\nset xlabel {}\nset ylabel {}\nset key top left Left reverse\n",
+      fmt::format("set xtics ({})\nset xlabel {}\nset ylabel {}\nset key outside top left horizontal Left reverse\n",
                   labels,
                   gnuplot_string(x_label),
                   gnuplot_string(y_label));
-  script += fmt::format("set xrange [{}:{}]\nset offsets graph 0, graph 0, graph 0.15, graph 0.05\n",
-                        gnuplot_number(tics.front() / 1.2),
-                        gnuplot_number(tics.back() * 1.2));
+  if (is_logarithmic) {
+    script += fmt::format("set logscale xy\nset mytics 10\nset xrange [{}:{}]\nset yrange [{}:{}]\n",
+                          gnuplot_number(tics.front() / 1.2),
+                          gnuplot_number(tics.back() * 1.2),
+                          gnuplot_number(lowest / 1.3),
+                          gnuplot_number(highest * 1.3));
+    script += one_two_five_tics(lowest / 1.3, highest * 1.3);
+  } else {
+    script += fmt::format("set xrange [0:{}]\nset yrange [0:{}]\n",
+                          gnuplot_number(tics.back() * 1.05),
+                          gnuplot_number(std::max(highest, 1e-9) * 1.1));
+  }
   if (!title.empty()) script += fmt::format("set title {} {}\n", gnuplot_string(title), kBold);
   write_picture(path, 720, 420, script + plots + "\n");
 }

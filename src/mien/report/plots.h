@@ -57,19 +57,23 @@ void plot_members(const std::filesystem::path& path,
 
 /// A measured quantity against what was varied. `x`, positive, and `y` have equal lengths; values of y that are not
 /// finite are left out.
+enum class CurveKind { points, line };  ///< measured points, joined; or a fitted line, dashed and without points
 struct NamedCurve {
   std::string name;
   std::vector<double> x;
   std::vector<double> y;
+  CurveKind kind = CurveKind::points;
 };
 
-/// Curves with their points, both axes logarithmic, so that a constant cost a face is a straight line. The labels say
-/// what the axes are and their units; `title` may be empty.
+/// Curves with their points. On logarithmic axes a power of x is a straight line, and values of y must be positive (others
+/// are left out); linear axes begin at 0. The labels say what the axes are and their units; `title` may be empty.
+enum class Axes { logarithmic, linear };
 void plot_scaling(const std::filesystem::path& path,
                   std::span<const NamedCurve> curves,
                   const std::string& x_label,
                   const std::string& y_label,
-                  const std::string& title = {});
+                  const std::string& title = {},
+                  Axes axes = Axes::logarithmic);
 
 /// One bar of plot_bars.
 struct Bar {

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/data/class_weights.h"
 #include "mien/data/preprocess.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/training/loss.h"
@@ -50,6 +49,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   const auto normalization =
       data::fit_normalization(normalization_kind(options.loop.normalize), *input.dataset, input.training_rows);
   const BatchMaker batches(*input.dataset, normalization, input.augment, options.loss.label_smoothing, seed);
+  const at::Tensor class_weights = loss_weights(input);
   Optimizer optimizer(options.optimizer, copy.trainable(), copy.trainable_names());
   seed_dropout("cpu", seed);
 
@@ -63,7 +63,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   for (int64_t step = 0; step < steps; ++step) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking for a learning rate");
     if (static_cast<int64_t>(order.size()) < batch_size) {
-      order = data::epoch_order(input.training_rows, seed, ++epoch);
+      order = training_order(input, ++epoch);
     }
     const std::vector<int64_t> rows(order.end() - batch_size, order.end());
     order.resize(order.size() - static_cast<size_t>(batch_size));
@@ -71,7 +71,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
     const double rate =
         lowest *
         std::pow(highest / lowest, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, steps - 1)));
-    const at::Tensor loss = cross_entropy(copy.forward(batch.images, network::Mode::training), batch.targets);
+    const at::Tensor loss = cross_entropy(copy.forward(batch.images, network::Mode::training), batch.targets, class_weights);
     const double value = loss.item<double>();
     if (!std::isfinite(value)) break;
     average = kSmoothing * average + (1 - kSmoothing) * value;

@@ -128,14 +128,13 @@ class Run {
       average_.emplace(network_, options_.optimizer.ema_decay);
       optimizer_->set_averages(average_->network().trainable());
     }
-    set_class_weights();
+    if (const at::Tensor weights = loss_weights(input); weights.defined()) class_weights_ = weights.to(at::Device(device_));
     state_.fingerprint = fingerprint(network_, input);
   }
 
   TrainingResult train();
 
  private:
-  void set_class_weights();
   bool resume();
   /// Nothing if the user asked to stop in the middle.
   std::optional<EpochRow> train_epoch(int64_t epoch);
@@ -166,16 +165,6 @@ class Run {
   double step_seconds_ = 0;
 };
 
-void Run::set_class_weights() {
-  if (options_.classes.class_weights == "none") return;
-  const std::vector<double> weights = data::class_weights(data::class_counts(*input_.dataset, input_.training_rows),
-                                                          options_.classes.class_weights,
-                                                          options_.classes.class_weight_beta);
-  class_weights_ = at::empty({static_cast<int64_t>(weights.size())}, at::kFloat);
-  std::copy(weights.begin(), weights.end(), class_weights_.data_ptr<float>());
-  class_weights_ = class_weights_.to(at::Device(device_));
-}
-
 NamedTensors Run::checkpoint_tensors() const {
   NamedTensors tensors;
   const auto specs = network_.graph().parameter_specs();
@@ -200,10 +189,7 @@ bool Run::resume() {
 std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
   const auto start = Clock::now();
   const auto seed = static_cast<uint64_t>(options_.loop.seed);
-  const std::vector<int64_t> order =
-      options_.classes.balanced_sampling
-          ? data::balanced_epoch_order(*input_.dataset, input_.training_rows, seed, epoch)
-          : data::epoch_order(input_.training_rows, seed, epoch);
+  const std::vector<int64_t> order = training_order(input_, epoch);
   seed_dropout(device_, RandomStream(seed, "dropout", static_cast<uint64_t>(epoch)).next());
 
   const auto count = static_cast<int64_t>(order.size());
@@ -399,6 +385,23 @@ TrainingResult train(network::Network network,
                      Listener& listener,
                      TrainingObserver& observer) {
   return Run(std::move(network), input, listener, observer).train();
+}
+
+at::Tensor loss_weights(const TrainingInput& input) {
+  const data::ClassWeightOptions& options = input.options.classes;
+  if (options.class_weights == "none") return {};
+  const std::vector<double> weights = data::class_weights(
+      data::class_counts(*input.dataset, input.training_rows), options.class_weights, options.class_weight_beta);
+  const at::Tensor result = at::empty({static_cast<int64_t>(weights.size())}, at::kFloat);
+  std::copy(weights.begin(), weights.end(), result.data_ptr<float>());
+  return result;
+}
+
+std::vector<int64_t> training_order(const TrainingInput& input, int64_t epoch) {
+  const auto seed = static_cast<uint64_t>(input.options.loop.seed);
+  return input.options.classes.balanced_sampling
+             ? data::balanced_epoch_order(*input.dataset, input.training_rows, seed, epoch)
+             : data::epoch_order(input.training_rows, seed, epoch);
 }
 
 std::string epoch_line(const EpochRow& row, int64_t epochs) {

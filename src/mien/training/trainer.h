@@ -67,6 +67,12 @@ std::string epoch_line(const EpochRow& row, int64_t epochs);
 /// The device that `name` ("auto", "cpu", "cuda") stands for. Throws Error(usage) if there is no such device here.
 std::string resolve_device(const std::string& name);
 
+/// The loss's weights of the classes, [K] float32 on the CPU; undefined with --class-weights none.
+at::Tensor loss_weights(const TrainingInput& input);
+
+/// The training rows in the order in which epoch `epoch` (from 1) takes them.
+std::vector<int64_t> training_order(const TrainingInput& input, int64_t epoch);
+
 /// Starts libtorch's generator on `device`, which dropout draws from, at `seed`.
 void seed_dropout(const std::string& device, uint64_t seed);
 
