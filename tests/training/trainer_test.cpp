@@ -435,6 +435,28 @@ TEST(LearningRateFinder, FindsARateBetweenItsBoundsAndLeavesTheNetworkAlone) {
   EXPECT_EQ(again.losses, curve.losses);
 }
 
+TEST(LearningRateFinder, WatchesTheWeightedLossOfTheRun) {
+  const TemporaryFolder folder;
+  TrainingInput input = one_look(folder.path());
+  input.training_rows = unequal_rows();
+  const network::Network network = plain_network();
+  const auto first_loss = [&] { return find_learning_rate(network, input, 1e-5, 10, 2, silent_listener()).losses.at(0); };
+  const at::Tensor logits = logits_of(network, input.training_rows);
+  const at::Tensor targets = targets_of(input.training_rows);
+  EXPECT_NEAR(first_loss(), cross_entropy(logits, targets).item<double>(), 1e-5);
+
+  input.options.classes.class_weights = "balanced";
+  const auto counts = data::class_counts(faces(), input.training_rows);
+  at::Tensor weights = at::empty({7}, at::kFloat);
+  for (size_t k = 0; k < 7; ++k) {
+    weights[static_cast<int64_t>(k)] =
+        static_cast<double>(input.training_rows.size()) / (7.0 * static_cast<double>(counts[k]));
+  }
+  const double weighted = cross_entropy(logits, targets, weights).item<double>();
+  EXPECT_NEAR(first_loss(), weighted, 1e-5);
+  EXPECT_GT(std::abs(weighted - cross_entropy(logits, targets).item<double>()), 1e-3);
+}
+
 TEST(LearningRateFinder, RateThatItSuggestsLearnsFasterThanItsLowest) {
   const TemporaryFolder folder;
   TrainingInput input = input_in(folder / "suggested");
