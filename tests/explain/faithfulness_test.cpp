@@ -106,6 +106,20 @@ TEST(Curves, EndWhereTheOtherBeginsOrAtTheWholeFace) {
   }
 }
 
+TEST(Curves, HideWithWhatABlackPixelBecomes) {
+  const network::Network network = linear_network();
+  Question question = question_of(network, 2);
+  question.black = at::tensor({-2.0F, 0.5F});
+  FaithfulnessOptions how;
+  how.fill = "black";
+  const Curves curves = curves_of(question, baseline("random").explain(question, kDefaults).values, kDefaults, how);
+  const at::Tensor covered = question.black.view({2, 1, 1, 1}).expand_as(question.images).contiguous();
+  const at::Tensor end = at::softmax(network.forward(covered, network::Mode::evaluation), 1).select(1, 0);
+  for (int64_t face = 0; face < 2; ++face)
+    EXPECT_NEAR(curves.deletion[static_cast<size_t>(face)].back(), end[face].item<double>(), 1e-6);
+  EXPECT_NE(curves.deletion[0].back(), curves.deletion[1].back());
+}
+
 TEST(Curves, AreBestForTheIdealMapAndWorstForItsOpposite) {
   const network::Network network = linear_network();
   const Question question = question_of(network, 6);

@@ -94,6 +94,14 @@ TEST(GradientMethods, GiveTheWeightsOfALinearNetwork) {
   expect("lrp-epsilon", weights * pixels);
   options.gradient.baseline = "mean";
   expect("integrated-gradients", weights * (pixels - pixels.mean({1, 2}, true)));
+  options.gradient.baseline = "black";
+  expect("integrated-gradients", weights * pixels);  // nothing else is said of black
+  Question normalised = question;
+  normalised.black = at::tensor({-2.0F, -1.0F, -0.5F});
+  const at::Tensor way = weights * (pixels - normalised.black.view({-1, 1, 1}));
+  options.batch_size = 2;  // black is split with the images
+  for (const char* method : {"integrated-gradients", "deeplift"})
+    EXPECT_LT(relative_difference(explain_with(method, normalised, options).values, way), 1e-5) << method;
 }
 
 TEST(IntegratedGradients, SumToTheScoresDifference) {

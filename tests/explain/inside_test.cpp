@@ -234,6 +234,49 @@ TEST(UnitSurvey, FindsTheFacesAndMeansOfBruteForce) {
   }
 }
 
+/// A survey with these class means, in which no activation is below `least`.
+UnitSurvey survey_of(const at::Tensor& class_means, const at::Tensor& deviation, float least) {
+  UnitSurvey survey{.layer = 1, .score = "mean"};
+  survey.class_means = class_means;
+  survey.mean = at::nan_to_num(class_means, 0).mean(1);
+  survey.deviation = deviation;
+  survey.least.assign(static_cast<size_t>(class_means.size(0)), {{.row = 0, .activation = least}});
+  return survey;
+}
+
+TEST(ClassSelectivity, IsTheIndexOfMorcosWhereNothingIsNegative) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  // Worked out by hand: (3 - (1 + 2)/2) / (3 + 1.5); one class only: 1; a class without faces left out; dead; constant.
+  const at::Tensor means =
+      at::tensor({1.0, 3.0, 2.0, 0.0, 0.0, 4.0, 1.0, kNone, 3.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0}, at::kDouble)
+          .reshape({5, 3});
+  const ClassSelectivity found =
+      class_selectivity(survey_of(means, at::tensor({1.0, 1.0, 1.0, 0.0, 0.0}, at::kDouble), 0));
+  EXPECT_TRUE(found.is_index);
+  EXPECT_EQ(found.preferred, (std::vector<int64_t>{1, 2, 2, -1, -1}));
+  EXPECT_NEAR(found.values[0], 1.0 / 3, 1e-15);
+  EXPECT_EQ(found.values[1], 1);
+  EXPECT_NEAR(found.values[2], 0.5, 1e-15);
+  EXPECT_TRUE(std::isnan(found.values[3]));
+  EXPECT_EQ(found.values[4], 0);
+}
+
+TEST(ClassSelectivity, IsADifferenceInDeviationsWhereSomethingIsNegative) {
+  const at::Tensor means = at::tensor({-1.0, -3.0, -2.0, 1.0, 3.0, 2.0}, at::kDouble).reshape({2, 3});
+  const ClassSelectivity found = class_selectivity(survey_of(means, at::tensor({0.5, 2.0}, at::kDouble), -0.1F));
+  EXPECT_FALSE(found.is_index);
+  EXPECT_EQ(found.preferred, (std::vector<int64_t>{0, 1}));
+  EXPECT_NEAR(found.values[0], 1.5 / 0.5, 1e-15);
+  EXPECT_NEAR(found.values[1], 1.5 / 2, 1e-15);
+}
+
+TEST(StandardisedMeans, AreInTheUnitsDeviationsAndNothingForAConstant) {
+  const at::Tensor means = at::tensor({1.0, 3.0, 2.0, 5.0, 5.0, 5.0}, at::kDouble).reshape({2, 3});
+  const at::Tensor found = standardised_means(survey_of(means, at::tensor({0.5, 1e-14}, at::kDouble), 0));
+  EXPECT_TRUE(found[0].allclose(at::tensor({-2.0, 2.0, 0.0}, at::kDouble)));
+  EXPECT_TRUE(found[1].isnan().all().item<bool>());
+}
+
 TEST(UnitSurvey, PutsTheFaceWithThePlantedPatternFirstAndCropsIt) {
   // A filter that looks for one bright pixel; one face has it at (9, 4).
   const Network network = lively(

@@ -219,6 +219,8 @@ TEST(HiddenImage, HoldsTheMeanOfARegionOrOfTheImageOrBlackOrABlur) {
   EXPECT_TRUE(hidden(Hidden::segment_mean).allclose(at::tensor({0.4F, 0.4F, 0.4F, 0.4F})));
   EXPECT_TRUE(hidden(Hidden::image_mean).allclose(at::full({4}, 0.4F)));
   EXPECT_TRUE(hidden(Hidden::black).equal(at::zeros({4})));
+  EXPECT_TRUE(hidden_image(image, segments, Hidden::black, -1.5).reshape({-1}).equal(at::full({4}, -1.5)));
+  EXPECT_TRUE(hidden_image(image, segments, Hidden::zero, -1.5).reshape({-1}).equal(at::zeros({4})));
   const at::Tensor spot = at::zeros({48, 48, 1});
   spot[24][24][0] = 1;
   const at::Tensor blurred = hidden_image(spot, {}, Hidden::blur);
@@ -240,6 +242,31 @@ TEST(Occlusion, HidesWithWhatIsAskedFor) {
   options.perturbation.hide = "image-mean";
   EXPECT_NEAR(
       explain_occlusion(linear.question, options).values[0][3][3].item<double>(), expected.item<double>(), 1e-5);
+}
+
+TEST(PerturbationMethods, HideWithWhatABlackPixelBecomes) {
+  LinearNetwork linear(1);
+  const at::Tensor black = at::tensor({-2.0F, -0.5F});
+  linear.question.black = black;
+  const at::Tensor weights = linear.network.tensor("dense1.weight").index_select(0, linear.question.targets);
+  const at::Tensor expected =
+      weights.reshape({2, 8, 8}) * (linear.question.images.squeeze(1) - black.reshape({2, 1, 1}));
+  MethodOptions options;
+  options.perturbation.occlusion_window = options.perturbation.occlusion_stride = 1;
+  EXPECT_LE(relative_difference(explain_occlusion(linear.question, options).values, expected), 1e-5);
+  options.perturbation.segment.segments = "grid";
+  options.perturbation.segment.segment_size = 1;
+  EXPECT_LE(relative_difference(explain_feature_ablation(linear.question, options).values, expected), 1e-5);
+  // An image that is black all over has nothing that rise could hide: all its scores are one.
+  linear.question.images = at::full({2, 1, 8, 8}, -2.0F);
+  options.perturbation.rise_samples = 20;
+  options.perturbation.rise_cells = 3;
+  const at::Tensor rise = explain_rise(linear.question, options).values;
+  EXPECT_LE((rise[0] - rise[0].mean()).abs().max().item<double>(), 1e-5);
+  EXPECT_GT((rise[1] - rise[1].mean()).abs().max().item<double>(), 1e-3);
+  linear.question.images = linear.contributions().unsqueeze(1);
+  options.perturbation.hide = "zero";
+  EXPECT_LE(relative_difference(explain_occlusion(linear.question, options).values, linear.contributions()), 1e-5);
 }
 
 TEST(PerturbationMethods, SayWhichOptionDoesNotFit) {

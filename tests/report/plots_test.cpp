@@ -215,6 +215,33 @@ TEST(PlotBars, ShowsRatesInPerCentWithTheirIntervals) {
   EXPECT_TRUE(contains(gnuplot.script(), "set label '60.5' at 62.1,0 "));
 }
 
+TEST(PlotBars, ShowsReferencesInGreyAndTheMark) {
+  const ScriptCatcher gnuplot;
+  plot_bars(gnuplot.picture(),
+            std::vector<Bar>{{"lime", 0.5, {}}, {.name = "random", .value = 0.25, .is_reference = true}},
+            {.title = "t", .axis = "a", .factor = 2, .mark = 0.125});
+  EXPECT_TRUE(contains(gnuplot.script(), "$bars << EOD\n1 0\nEOD\n")) << gnuplot.script();
+  EXPECT_TRUE(contains(gnuplot.script(), "$references << EOD\n0.5 1\nEOD\n")) << gnuplot.script();
+  EXPECT_TRUE(contains(gnuplot.script(), "set arrow from 0.25,graph 0 to 0.25,graph 1 ")) << gnuplot.script();
+}
+
+TEST(PlotBars, IsWideEnoughForItsTitle) {
+  const ScriptCatcher gnuplot;
+  const std::string title(100, 'm');
+  plot_bars(gnuplot.picture(), std::vector<Bar>{{"a", 0.5, {}}}, {.title = title});
+  const std::string script = gnuplot.script();
+  const size_t at = script.find("size ");
+  ASSERT_NE(at, std::string::npos) << script;
+  EXPECT_GE(std::stod(script.substr(at + 5)) / 2, text_width(title, 12));
+}
+
+TEST(PlotBars, DrawsReferencesAlone) {
+  SKIP_WITHOUT_GNUPLOT();
+  const TemporaryFolder folder;
+  plot_bars(folder / "a.png", std::vector<Bar>{{.name = "random", .value = 0.25, .is_reference = true}});
+  EXPECT_TRUE(std::filesystem::exists(folder / "a.png"));
+}
+
 TEST(PlotBars, RefusesAValueThatIsNotFinite) {
   EXPECT_THROW(plot_bars("x.png", std::vector<Bar>{{"a", kNaN, {}}}), Error);
 }

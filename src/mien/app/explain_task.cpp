@@ -155,23 +155,27 @@ MethodTest evaluate_task(const LookOptions& options, const Figure& wish, Listene
   for (const explain::MethodRow& row : evaluation.rows) {
     const auto found = row.means.find(measure);
     if (found != row.means.end() && std::isfinite(found->second.mean)) {
-      bars.push_back({.name = row.method, .value = found->second.mean, .interval = found->second.interval});
+      bars.push_back({.name = row.method,
+                      .value = found->second.mean,
+                      .interval = found->second.interval,
+                      .is_reference = row.family == explain::Family::baseline});
     }
   }
   if (!bars.empty() && report::gnuplot_available()) {
     const std::string title =
         has_evidence
-            ? fmt::format(
-                  "Share of relevance on the evidence, {} faces (chance {:.2f})", evaluation.faces, evaluation.chance)
+            ? fmt::format("Share of positive relevance on the evidence, {} drawn faces", evaluation.faces)
             : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
                           evaluation.faces);
-    report::plot_bars(
-        folder / "evaluation.png",
-        bars,
-        {.title = title,
-         .axis = has_evidence ? "relevance on the evidence, 95 % interval" : "insertion AUC, 95 % interval",
-         .factor = 1,
-         .decimals = 3});
+    report::BarStyle style{.title = title, .axis = "insertion AUC, 95 % interval", .factor = 1, .decimals = 3};
+    if (has_evidence) {
+      style.axis = fmt::format("share, 95 % interval; dashed: chance, {:.3f}", evaluation.chance);
+      style.mark = evaluation.chance;
+    }
+    const bool any_reference =
+        std::any_of(bars.begin(), bars.end(), [](const report::Bar& bar) { return bar.is_reference; });
+    if (any_reference) style.axis += "; grey: baselines";
+    report::plot_bars(folder / "evaluation.png", bars, style);
   }
   listener.line(fmt::format("table and plot: {}", folder.string()));
   return result;

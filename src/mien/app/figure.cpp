@@ -18,8 +18,40 @@ const std::vector<std::pair<FigureKind, std::string>> kKinds{{FigureKind::map, "
                                                              {FigureKind::weights, "weights"},
                                                              {FigureKind::outputs, "outputs"},
                                                              {FigureKind::ascent, "ascent"},
-                                                             {FigureKind::faces, "faces"}};
+                                                             {FigureKind::faces, "faces"},
+                                                             {FigureKind::units, "units"}};
 const std::vector<std::string> kPanels{"image", "map", "overlay"};
+
+/// The activation that alone reads `layer`, directly or behind batch norm; `layer` itself where there is none.
+int activation_of(const network::Graph& graph, int layer) {
+  using network::LayerKind;
+  for (int at = layer;;) {
+    std::vector<int> readers;
+    for (int i = 0; i < static_cast<int>(graph.layers.size()); ++i) {
+      const auto& inputs = graph.layers[static_cast<size_t>(i)].inputs;
+      if (i > 0 && std::find(inputs.begin(), inputs.end(), at) != inputs.end()) readers.push_back(i);
+    }
+    if (readers.size() != 1) return layer;
+    at = readers.front();
+    const LayerKind kind = graph.layers[static_cast<size_t>(at)].kind;
+    if (kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu ||
+        kind == LayerKind::sigmoid)
+      return at;
+    if (kind != LayerKind::batch_norm) return layer;
+  }
+}
+
+/// The last convolution and the dense layers behind it, each at its activation.
+std::vector<int> unit_layers(const network::Graph& graph) {
+  std::vector<int> layers;
+  for (int i = 1; i < static_cast<int>(graph.layers.size()); ++i) {
+    const network::LayerKind kind = graph.layers[static_cast<size_t>(i)].kind;
+    if (kind == network::LayerKind::conv) layers.clear();
+    if (kind == network::LayerKind::conv || kind == network::LayerKind::dense)
+      layers.push_back(activation_of(graph, i));
+  }
+  return layers;
+}
 
 }  // namespace
 
@@ -81,26 +113,30 @@ void Figure::bind(OptionSet& options) {
                    .minimum = 1,
                    .maximum = 100});
   }
-  if (kind == FigureKind::map || kind == FigureKind::outputs || kind == FigureKind::ascent) {
+  if (kind == FigureKind::map || kind == FigureKind::outputs || kind == FigureKind::ascent ||
+      kind == FigureKind::units) {
     options.add(
         &faces,
         {.name = "faces",
          .help = "faces to look at: rows:5,7-9, 0-5 (the first six), random:5, correct-per-class, wrong-per-class or "
-                 "most-confident-per-class (:COUNT for more), after all:, training:, validation: or test: for a part"});
+                 "most-confident-per-class (:COUNT for more), after all:, training:, validation: or test: for a part; "
+                 "a part alone for all its rows"});
   }
   if (!shows_maps) {
     options.add(
         &layers,
         {.name = "layers",
-         .help = "layers to look at, separated by commas; the default is every convolution (of faces the last)"});
+         .help = "layers to look at, separated by commas; the default is every convolution, for faces the last, for "
+                 "units the last and the dense layers, each at its activation"});
     options.add(
         &units,
         {.name = "units",
-         .help = "filters to look at: first 64, all, or 0-31,40; with one choice for each layer, separated by ;"});
+         .help = "filters or dense units to look at: first 64, all, or 0-31,40; with one choice for each layer, "
+                 "separated by ;"});
   }
   if (kind == FigureKind::weights)
     options.add(&channel, {.name = "channel", .help = "input channel whose kernels are shown", .minimum = 0});
-  if (kind == FigureKind::faces || kind == FigureKind::contact) {
+  if (kind == FigureKind::faces || kind == FigureKind::contact || kind == FigureKind::units) {
     options.add(
         &part,
         {.name = "part", .help = "rows that are searched", .choices = {"all", "training", "validation", "test"}});
@@ -112,14 +148,36 @@ void Figure::bind(OptionSet& options) {
   }
   if (shows_maps || kind == FigureKind::outputs) method.bind(options);
   if (kind == FigureKind::map) faithfulness.bind(options);
-  if (kind == FigureKind::faces) unit.bind(options);
+  if (kind == FigureKind::units) {
+    options.add(&method.seed,
+                {.name = "explain-seed", .help = "seed of faces that are chosen at random", .minimum = 0});
+    options.add(
+        &unit_values,
+        {.name = "unit-values",
+         .help = "what the colours stand for: the class mean less the unit's mean over all faces, in the unit's "
+                 "deviations, or the class mean itself",
+         .choices = {"standardised", "mean"}});
+  }
+  if (kind == FigureKind::faces || kind == FigureKind::units) unit.bind(options, kind == FigureKind::faces);
   if (kind == FigureKind::ascent || kind == FigureKind::faces) ascent.bind(options);
+}
+
+Figure default_figure(FigureKind kind) {
+  Figure figure;
+  figure.kind = kind;
+  if (kind == FigureKind::units) {
+    figure.faces = "all";
+    figure.units = "all";
+    figure.unit.score = "mean";
+  }
+  return figure;
 }
 
 std::vector<int> figure_layers(const Figure& figure, const network::Graph& graph) {
   std::vector<int> layers;
   for (const std::string& name : figure.layers) layers.push_back(graph.index_of(name));
   if (!layers.empty()) return layers;
+  if (figure.kind == FigureKind::units) return unit_layers(graph);
   for (int i = 0; i < static_cast<int>(graph.layers.size()); ++i) {
     if (graph.layers[static_cast<size_t>(i)].kind == network::LayerKind::conv) layers.push_back(i);
   }
@@ -180,6 +238,11 @@ void check_figure(const Figure& figure, const network::Graph& graph) {
     }
     return;
   }
+  if (figure.kind == FigureKind::units && figure.faces != "all" && figure.part != "all") {
+    throw_usage(
+        fmt::format("faces are {} and part is {}, expected one of both", quote_sample(figure.faces), figure.part),
+        fmt::format("--faces {}:random:500 chooses from a part", figure.part));
+  }
   const std::vector<int> layers = figure_layers(figure, graph);
   figure_units(figure, graph, layers);
   for (const int layer : layers) {
@@ -218,6 +281,9 @@ std::vector<DrawnPicture> draw_figure(const Figure& figure,
       break;
     case FigureKind::faces:
       draw_faces(figure, subject, output);
+      break;
+    case FigureKind::units:
+      draw_units(figure, subject, output);
       break;
   }
   return output.drawn();

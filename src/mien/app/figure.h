@@ -21,8 +21,9 @@ enum class FigureKind {
   contact,  ///< the same for several faces of each class, recognised and not
   weights,  ///< kernels of convolutions
   outputs,  ///< what layers make of faces
-  ascent,   ///< the inputs that drive filters most
-  faces,    ///< the faces that drive filters most
+  ascent,   ///< the inputs that drive filters and dense units most
+  faces,    ///< the faces that drive them most
+  units,    ///< how active they are for each class
 };
 std::string_view to_text(FigureKind kind);  // "map", ...
 /// Throws Error(usage) with a suggestion.
@@ -45,11 +46,12 @@ struct Figure {
   bool recall = false;
   bool measure = true;
   int64_t sheet_faces = 6;
-  std::vector<std::string> layers;  ///< empty: all convolutions (faces: the last)
+  std::vector<std::string> layers;  ///< empty: see figure_layers
   std::string units = "first 64";
   int64_t channel = 0;
   bool ascend = false;  ///< faces: also the inputs found by ascent from them
   std::string part = "all";
+  std::string unit_values = "standardised";  ///< units: what colours stand for, or "mean"
   explain::MethodOptions method;
   explain::AscentOptions ascent;
   explain::UnitOptions unit;
@@ -58,6 +60,9 @@ struct Figure {
   /// The options of the figure's kind.
   void bind(OptionSet& options);
 };
+
+/// A figure with the defaults of its kind: `units` looks at all faces and units, at the mean over positions.
+Figure default_figure(FigureKind kind);
 
 /// The methods that the figure names; for "all", those that are defined for the network.
 std::vector<std::string> figure_methods(const Figure& figure, const network::Graph& graph);

@@ -42,26 +42,6 @@ std::string layer_names(const network::Graph& graph, const std::vector<int>& lay
   return join(names, ", ");
 }
 
-/// "filters 0 to 63", "filters 3, 7, 9", "filter 3".
-std::string units_text(const std::vector<int64_t>& units) {
-  if (units.size() == 1) return fmt::format("filter {}", units.front());
-  const bool is_range = units.back() - units.front() + 1 == static_cast<int64_t>(units.size()) &&
-                        std::is_sorted(units.begin(), units.end());
-  if (is_range) return fmt::format("filters {} to {}", units.front(), units.back());
-  return units.size() <= 12 ? fmt::format("filters {}", fmt::join(units, ", "))
-                            : fmt::format("{} filters", units.size());
-}
-
-/// A unit's name below its picture: its number, or of the network's last layer its class.
-std::string unit_name(const Subject& subject, int layer, int64_t unit) {
-  if (layer + 1 == static_cast<int>(subject.graph().layers.size())) return subject.class_name(unit);
-  return std::to_string(unit);
-}
-
-std::string source_name(const Subject& subject) {
-  return std::filesystem::path(subject.dataset().source).filename().string();
-}
-
 /// As many columns as make `count` tiles about half as wide again as high.
 int64_t columns_for(size_t count) {
   return std::max<int64_t>(1, std::llround(std::ceil(std::sqrt(1.6 * static_cast<double>(count)))));
@@ -147,7 +127,7 @@ void draw_weights(const Figure& figure, Subject& subject, FigureOutput& output) 
       top = short_number(range.shown);
       PanelGrid grid{.heading = fmt::format("{}: {} of {}; largest {}",
                                             layer_name(subject.graph(), layers[i]),
-                                            units_text(units[i]),
+                                            units_text(subject.graph(), layers[i], units[i]),
                                             all.size(0),
                                             top),
                      .columns = columns_for(units[i].size()),
@@ -226,7 +206,7 @@ void draw_outputs(const Figure& figure, Subject& subject, FigureOutput& output) 
       const int64_t pixels = std::max(chosen.size(2), chosen.size(3));
       PanelGrid grid{.heading = fmt::format("{}: {} of {}",
                                             explain::layer_text(subject.graph(), layers[i]),
-                                            units_text(units[i]),
+                                            units_text(subject.graph(), layers[i], units[i]),
                                             explain::unit_count(subject.graph(), layers[i])),
                      .columns = is_strip ? end_face - first_face : columns_for(units[i].size()),
                      .tile = is_strip ? strip_tile : tile_for(pixels, 66),
@@ -315,7 +295,7 @@ void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output) {
       const bool is_many = units[i].size() > 16;
       PanelGrid grid{.heading = fmt::format("{}: {} of {}",
                                             explain::layer_text(subject.graph(), layers[i]),
-                                            units_text(units[i]),
+                                            units_text(subject.graph(), layers[i], units[i]),
                                             explain::unit_count(subject.graph(), layers[i])),
                      .columns = columns_for(units[i].size()),
                      .tile = tile_for(face_pixels(subject), is_many ? 72 : 120),
@@ -339,7 +319,7 @@ void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output) {
       if (!dead.empty()) {
         const std::string text = fmt::format("{}: the ascent has no gradient at {}; they stay as they began",
                                              layer_name(subject.graph(), layers[i]),
-                                             units_text(dead));
+                                             units_text(subject.graph(), layers[i], dead));
         subject.listener().warning(text);
         sheet.notes.push_back(text + ".");
       }
@@ -358,10 +338,15 @@ void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output) {
                       {"units_without_gradient", json_list(dead)}},
                      suffix);
     }
+    const auto is_dense = [&](size_t i) { return unit_noun(subject.graph(), layers[i]) == "unit"; };
+    const bool any_dense = std::any_of(group.begin(), group.end(), is_dense);
+    const std::string outputs = !any_dense                                          ? "filter's output"
+                                : std::all_of(group.begin(), group.end(), is_dense) ? "unit's output"
+                                                                                    : "filter's or unit's output";
     sheet.notes.emplace_back(
         figure.ascent.clamp || figure.ascent.fourier
-            ? "Grey levels are the input's. The number is what the filter's output reached."
-            : "Each picture's contrast is pulled up. The number is what the filter's output reached.");
+            ? fmt::format("Grey levels are the input's. The number is what the {} reached.", outputs)
+            : fmt::format("Each picture's contrast is pulled up. The number is what the {} reached.", outputs));
     output.picture(path, sheet, fmt::format("{}: {}", sheet.title, ascent_text(figure.ascent)));
   }
 }

@@ -97,7 +97,8 @@ explain::Question question_on(const Figure& figure, Subject& subject, const std:
   return {.network = subject.network(),
           .images = subject.images(rows_of(faces)),
           .targets = at::tensor(targets),
-          .score = parse_score(figure.score)};
+          .score = parse_score(figure.score),
+          .black = subject.black(rows_of(faces))};
 }
 
 explain::MethodOptions options_with_background(const Figure& figure, Subject& subject) {

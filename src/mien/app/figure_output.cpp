@@ -1,5 +1,6 @@
 #include "mien/app/figure_output.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <ATen/ATen.h>
@@ -81,6 +82,35 @@ void FigureOutput::sidecar(const std::filesystem::path& picture,
   }
   json["mien_version"] = environment().mien_version;
   write_atomic(picture.parent_path() / (picture.stem().string() + suffix + ".json"), dump(json, 2) + "\n");
+}
+
+void FigureOutput::text(const std::filesystem::path& picture,
+                        const std::string& ending,
+                        const std::string& text) const {
+  if (raw_) write_atomic(picture.parent_path() / (picture.stem().string() + ending), text);
+}
+
+std::string unit_noun(const network::Graph& graph, int layer) {
+  return graph.layers[static_cast<size_t>(layer)].output_shape.is_flat ? "unit" : "filter";
+}
+
+std::string units_text(const network::Graph& graph, int layer, const std::vector<int64_t>& units) {
+  const std::string noun = unit_noun(graph, layer);
+  if (units.size() == 1) return fmt::format("{} {}", noun, units.front());
+  const bool is_range = units.back() - units.front() + 1 == static_cast<int64_t>(units.size()) &&
+                        std::is_sorted(units.begin(), units.end());
+  if (is_range) return fmt::format("{}s {} to {}", noun, units.front(), units.back());
+  return units.size() <= 12 ? fmt::format("{}s {}", noun, fmt::join(units, ", "))
+                            : fmt::format("{} {}s", units.size(), noun);
+}
+
+std::string unit_name(const Subject& subject, int layer, int64_t unit) {
+  if (layer + 1 == static_cast<int>(subject.graph().layers.size())) return subject.class_name(unit);
+  return std::to_string(unit);
+}
+
+std::string source_name(const Subject& subject) {
+  return std::filesystem::path(subject.dataset().source).filename().string();
 }
 
 std::string class_text(const Subject& subject, int64_t index, double probability) {

@@ -33,6 +33,9 @@ class FigureOutput {
                const std::vector<std::pair<std::string, std::string>>& facts,
                const std::string& suffix = {}) const;
 
+  /// Writes `text` beside the picture, as a file with the picture's name and this ending. Nothing without raw.
+  void text(const std::filesystem::path& picture, const std::string& ending, const std::string& text) const;
+
   bool has_raw() const { return raw_; }
   const std::vector<DrawnPicture>& drawn() const { return drawn_; }
 
@@ -75,8 +78,19 @@ void draw_weights(const Figure& figure, Subject& subject, FigureOutput& output);
 void draw_outputs(const Figure& figure, Subject& subject, FigureOutput& output);
 void draw_ascent(const Figure& figure, Subject& subject, FigureOutput& output);
 void draw_faces(const Figure& figure, Subject& subject, FigureOutput& output);
+void draw_units(const Figure& figure, Subject& subject, FigureOutput& output);
 
-/// The layers that the figure names, or the network's convolutions (of `faces` the last).
+/// What a layer's channels are called: "unit" of a flat layer, else "filter".
+std::string unit_noun(const network::Graph& graph, int layer);
+/// "filters 0 to 63", "units 3, 7, 9", "filter 3".
+std::string units_text(const network::Graph& graph, int layer, const std::vector<int64_t>& units);
+/// A unit's name below its picture: its number, or of the network's last layer its class.
+std::string unit_name(const Subject& subject, int layer, int64_t unit);
+/// The data's file name.
+std::string source_name(const Subject& subject);
+
+/// The layers that the figure names, or the network's convolutions (of `faces` the last; of `units` the last and the
+/// dense layers, each at its activation).
 std::vector<int> figure_layers(const Figure& figure, const network::Graph& graph);
 /// The units of each of those layers.
 std::vector<std::vector<int64_t>> figure_units(const Figure& figure,

@@ -59,7 +59,7 @@ std::vector<RecipeFigure> parse_figures(const toml::table& root, const std::stri
         figure.options.push_back({std::string(key.str()), std::move(text), Origin::recipe, where});
       }
     }
-    if (figure.kind.empty()) throw_usage(fmt::format("{}: a [[figure]] has no kind", figure.place), "kind is one of map, contact, weights, outputs, ascent, faces");
+    if (figure.kind.empty()) throw_usage(fmt::format("{}: a [[figure]] has no kind", figure.place), "kind is one of map, contact, weights, outputs, ascent, faces, units");
     figures.push_back(std::move(figure));
   }
   return figures;

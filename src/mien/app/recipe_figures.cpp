@@ -47,8 +47,7 @@ std::string figures_key(const Recipe& recipe, const RecipeRun& run, const std::s
 
 Figure make_figure(const RecipeFigure& description, int64_t seed) {
   try {
-    Figure figure;
-    figure.kind = figure_kind(description.kind);
+    Figure figure = default_figure(figure_kind(description.kind));
     OptionSet options;
     figure.bind(options);
     for (const Override& option : description.options)

@@ -1,6 +1,7 @@
 #include "mien/app/subject.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <ATen/ATen.h>
@@ -16,6 +17,7 @@ namespace mien::app {
 namespace {
 
 constexpr int64_t kMostNumbers = 100000;
+constexpr double kLeastDeviation = 1e-3;  // of an image; see network::Normalization
 
 const std::vector<std::string> kParts{"all", "training", "validation", "test"};
 const std::vector<std::string> kWords{
@@ -23,7 +25,7 @@ const std::vector<std::string> kWords{
 
 [[noreturn]] void refuse(const std::string& text, const std::string& hint) {
   throw_usage(fmt::format("faces are {}, expected rows:5,7-9, 0-5, random:5, correct-per-class, wrong-per-class or "
-                          "most-confident-per-class, after a part such as test: if wanted",
+                          "most-confident-per-class, after a part such as test: if wanted, or a part alone",
                           quote_sample(text)),
               hint);
 }
@@ -74,6 +76,11 @@ FaceChoice FaceChoice::parse(const std::string& text) {
   FaceChoice choice;
   std::string rest(trim(text));
   const std::string first = rest.substr(0, rest.find(':'));
+  if (std::find(kParts.begin(), kParts.end(), rest) != kParts.end()) {
+    choice.kind = Kind::everything;
+    choice.part = rest;
+    return choice;
+  }
   if (std::find(kParts.begin(), kParts.end(), first) != kParts.end() && first.size() < rest.size()) {
     choice.part = first;
     rest = rest.substr(first.size() + 1);
@@ -140,12 +147,38 @@ at::Tensor Subject::images(const std::vector<int64_t>& rows) const {
   return evaluation::normalized_images(dataset_, normalization_, rows);
 }
 
-std::vector<Face> Subject::faces(const std::vector<int64_t>& rows) {
-  for (const int64_t row : rows) {
-    if (row < 0 || row >= dataset_.size()) {
-      throw_usage(fmt::format("row {} does not exist: {} has rows 0 to {}", row, dataset_.source, dataset_.size() - 1));
+at::Tensor Subject::black(const std::vector<int64_t>& rows) const {
+  using Kind = network::Normalization::Kind;
+  at::Tensor levels = at::zeros({static_cast<int64_t>(rows.size())}, at::kFloat);
+  if (normalization_.kind == Kind::scale) return levels;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    double mean = normalization_.mean;
+    double deviation = normalization_.deviation;
+    if (normalization_.kind == Kind::per_image) {
+      double sum = 0;
+      double squares = 0;
+      const auto image = dataset_.image(rows[i]);
+      for (const uint8_t level : image) {
+        sum += level;
+        squares += static_cast<double>(level) * level;
+      }
+      const auto count = static_cast<double>(image.size());
+      mean = sum / count / 255;
+      deviation = std::sqrt(std::max(0.0, squares / count - (sum / count) * (sum / count))) / 255;
     }
+    levels.data_ptr<float>()[i] = static_cast<float>(-mean / std::max(deviation, kLeastDeviation));
   }
+  return levels;
+}
+
+void Subject::check_row(int64_t row) const {
+  if (row < 0 || row >= dataset_.size()) {
+    throw_usage(fmt::format("row {} does not exist: {} has rows 0 to {}", row, dataset_.source, dataset_.size() - 1));
+  }
+}
+
+std::vector<Face> Subject::faces(const std::vector<int64_t>& rows) {
+  for (const int64_t row : rows) check_row(row);
   std::vector<Face> result;
   const auto predictions = evaluation::predict(network_, normalization_, dataset_, rows);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -209,11 +242,14 @@ std::vector<Face> Subject::choose_per_class(const FaceChoice& choice, uint64_t s
   return chosen;
 }
 
-std::vector<Face> Subject::choose(const FaceChoice& choice, uint64_t seed) {
+std::vector<int64_t> Subject::named_rows(const FaceChoice& choice, uint64_t seed) const {
   using Kind = FaceChoice::Kind;
-  if (choice.kind == Kind::rows) return faces(choice.numbers);
-  if (choice.kind != Kind::positions && choice.kind != Kind::random) return choose_per_class(choice, seed);
+  if (choice.kind == Kind::rows) {
+    for (const int64_t row : choice.numbers) check_row(row);
+    return choice.numbers;
+  }
   const std::vector<int64_t>& part = parts_.of(choice.part);
+  if (choice.kind == Kind::everything) return part;
   std::vector<int64_t> rows;
   if (choice.kind == Kind::random) {
     rows = part;
@@ -231,7 +267,18 @@ std::vector<Face> Subject::choose(const FaceChoice& choice, uint64_t seed) {
       rows.push_back(part[static_cast<size_t>(position)]);
     }
   }
-  return faces(rows);
+  return rows;
+}
+
+std::vector<Face> Subject::choose(const FaceChoice& choice, uint64_t seed) {
+  return choice.is_per_class() ? choose_per_class(choice, seed) : faces(named_rows(choice, seed));
+}
+
+std::vector<int64_t> Subject::choose_rows(const FaceChoice& choice, uint64_t seed) {
+  if (!choice.is_per_class()) return named_rows(choice, seed);
+  std::vector<int64_t> rows;
+  for (const Face& face : choose_per_class(choice, seed)) rows.push_back(face.row);
+  return rows;
 }
 
 }  // namespace mien::app

@@ -35,15 +35,18 @@ struct Face {
 
 /// Which faces are looked at.
 struct FaceChoice {
-  enum class Kind { rows, positions, random, correct, wrong, confident };
+  enum class Kind { everything, rows, positions, random, correct, wrong, confident };
   Kind kind = Kind::correct;
   std::string part = "all";
   std::vector<int64_t> numbers;  ///< rows of the data set, or positions in the part
   int64_t count = 1;             ///< random faces, or faces of each class
   /// Reads "row:123", "rows:5,7-9" (rows of the data set, from 0), "0-5" (positions in a part), "random:5",
   /// "correct-per-class", "wrong-per-class" or "most-confident-per-class", the last three with ":COUNT" for more than
-  /// one of each class; before it "PART:", one of all, training, validation, test. Throws Error(usage).
+  /// one of each class; before it "PART:", one of all, training, validation, test; "PART" alone for all its rows.
+  /// Throws Error(usage).
   static FaceChoice parse(const std::string& text);
+  /// Whether it depends on what the network says of the faces.
+  bool is_per_class() const { return kind == Kind::correct || kind == Kind::wrong || kind == Kind::confident; }
 };
 
 /// A trained network and the faces that it is looked at with.
@@ -63,8 +66,13 @@ class Subject {
 
   /// The network's input for `rows`, [N,C,H,W] float32, channels last.
   at::Tensor images(const std::vector<int64_t>& rows) const;
+  /// The input that a black pixel of each of these faces becomes, [N] float32: 0 for x/255, below 0 where a mean is
+  /// subtracted, per image by the image's own mean and deviation.
+  at::Tensor black(const std::vector<int64_t>& rows) const;
   /// What the network says of `rows`.
   std::vector<Face> faces(const std::vector<int64_t>& rows);
+  /// The rows of the faces that `choice` names. As `choose`, but runs the network only where the choice depends on it.
+  std::vector<int64_t> choose_rows(const FaceChoice& choice, uint64_t seed);
   /// The faces that `choice` names, in its order; per class in the order of the classes. "Correct" and "wrong" are
   /// random ones by `seed`. A class without such a face is represented by its face with the highest probability for it
   /// (correct, confident), with a warning, or left out (wrong). Throws Error(usage) for a row or position that does not
@@ -74,6 +82,9 @@ class Subject {
   const evaluation::Predictions& predictions(const std::string& part);
 
  private:
+  void check_row(int64_t row) const;
+  /// Rows of a choice that does not depend on the network.
+  std::vector<int64_t> named_rows(const FaceChoice& choice, uint64_t seed) const;
   std::vector<Face> choose_per_class(const FaceChoice& choice, uint64_t seed);
 
   network::Network network_;

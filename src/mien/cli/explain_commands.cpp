@@ -86,9 +86,9 @@ class MethodsCommand final : public ComputingCommand<MethodsCommand> {
 class InsideCommand final : public ComputingCommand<InsideCommand> {
  public:
   InsideCommand(app::FigureKind kind, const char* file, const char* faces) {
-    figure_.kind = kind;
+    figure_ = app::default_figure(kind);
     figure_.file = file;
-    figure_.faces = faces;
+    if (faces != nullptr) figure_.faces = faces;
   }
   void bind(OptionSet& options) override {
     look_.bind(options, needs_data());
@@ -114,7 +114,11 @@ class InsideCommand final : public ComputingCommand<InsideCommand> {
   }
 
  private:
-  bool needs_data() const { return figure_.kind == app::FigureKind::outputs || figure_.kind == app::FigureKind::faces; }
+  bool needs_data() const {
+    using app::FigureKind;
+    return figure_.kind == FigureKind::outputs || figure_.kind == FigureKind::faces ||
+           figure_.kind == FigureKind::units;
+  }
 
   app::LookOptions look_;
   app::Figure figure_;
@@ -128,28 +132,39 @@ CommandSpec inside(const char* name, const char* summary, app::FigureKind kind, 
 
 std::vector<CommandSpec> explain_commands() {
   using app::FigureKind;
-  return {
-      {"explain",
-       "Explaining",
-       "what a network looks at: maps by any of the explanation methods",
-       [] { return std::make_unique<ExplainCommand>(); }},
-      {"methods",
-       "Explaining",
-       "the explanation methods: family, cost, needs, source",
-       [] { return std::make_unique<MethodsCommand>(); }},
-      inside("inside weights",
-             "kernels of convolutions as pictures",
-             FigureKind::weights,
-             "weights_{layer}.png",
-             "rows:0"),
-      inside("inside outputs",
-             "what layers make of a face",
-             FigureKind::outputs,
-             "outputs_{layer}_row{row}.png",
-             "rows:0"),
-      inside(
-          "inside ascent", "the inputs that drive filters most", FigureKind::ascent, "ascent_{layer}.png", "random:1"),
-      inside("inside faces", "the faces that drive filters most", FigureKind::faces, "faces_{layer}.png", "rows:0")};
+  return {{"explain",
+           "Explaining",
+           "what a network looks at: maps by any of the explanation methods",
+           [] { return std::make_unique<ExplainCommand>(); }},
+          {"methods",
+           "Explaining",
+           "the explanation methods: family, cost, needs, source",
+           [] { return std::make_unique<MethodsCommand>(); }},
+          inside("inside weights",
+                 "kernels of convolutions, and weights of dense units that read the image, as pictures",
+                 FigureKind::weights,
+                 "weights_{layer}.png",
+                 "rows:0"),
+          inside("inside outputs",
+                 "what layers make of a face",
+                 FigureKind::outputs,
+                 "outputs_{layer}_row{row}.png",
+                 "rows:0"),
+          inside("inside ascent",
+                 "the inputs that drive filters and dense units most",
+                 FigureKind::ascent,
+                 "ascent_{layer}.png",
+                 "random:1"),
+          inside("inside faces",
+                 "the faces that drive filters and dense units most",
+                 FigureKind::faces,
+                 "faces_{layer}.png",
+                 "rows:0"),
+          inside("inside units",
+                 "how active filters and dense units are for each class, and which are dead",
+                 FigureKind::units,
+                 "units_{layer}.png",
+                 nullptr)};
 }
 
 }  // namespace mien::cli

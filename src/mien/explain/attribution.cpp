@@ -1,5 +1,7 @@
 #include "mien/explain/attribution.h"
 
+#include <stdexcept>
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -50,7 +52,16 @@ Question slice(const Question& question, int64_t begin, int64_t end) {
   return {.network = question.network,
           .images = question.images.slice(0, begin, end),
           .targets = question.targets.slice(0, begin, end),
-          .score = question.score};
+          .score = question.score,
+          .black = question.black.defined() ? question.black.slice(0, begin, end) : at::Tensor()};
+}
+
+at::Tensor black_of(const Question& question) {
+  if (!question.black.defined()) return at::zeros({question.images.size(0)}, at::kFloat);
+  if (question.black.dim() != 1 || question.black.size(0) != question.images.size(0)) {
+    throw std::logic_error("a question's black levels are not one an image");
+  }
+  return question.black.to(at::kCPU, at::kFloat).contiguous();
 }
 
 at::Tensor sum_channels(const at::Tensor& values) { return values.sum(1); }

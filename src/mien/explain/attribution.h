@@ -29,7 +29,11 @@ struct Question {
   at::Tensor images;                ///< [N,C,H,W] float32, normalised, N > 0
   at::Tensor targets;               ///< [N] int64, a class of each image
   Score score = Score::logit;
+  at::Tensor black{};  ///< [N] float32: the input that a black pixel of each image becomes; undefined: 0, as of x/255
 };
+
+/// `question.black`, or zeros: [N] float32 on the CPU.
+at::Tensor black_of(const Question& question);
 
 /// What a method says of each image.
 struct Maps {

@@ -106,7 +106,7 @@ std::vector<at::Tensor> multipliers(
 
 Maps deep_lift(const Question& question, const MethodOptions& options) {
   return in_batches(question, options.batch_size, [&](const Question& part) {
-    const at::Tensor start = baseline_images(part.images, options.gradient.baseline);
+    const at::Tensor start = baseline_images(part, options.gradient.baseline);
     const bool as_captum = options.gradient.deeplift_max_pool == "captum";
     const BackwardWalk walk(part.network, part.images);
     const BackwardWalk baseline(part.network, start);

@@ -39,8 +39,10 @@ at::Tensor blurred(const at::Tensor& images, double deviation) {
 }
 
 /// What is seen in place of hidden pixels, [N,C,H,W].
-at::Tensor fill_of(const at::Tensor& images, const FaithfulnessOptions& how) {
+at::Tensor fill_of(const Question& question, const FaithfulnessOptions& how) {
+  const at::Tensor& images = question.images;
   if (how.fill == "blur") return blurred(images, how.blur_deviation);
+  if (how.fill == "black") return black_of(question).view({-1, 1, 1, 1}).expand_as(images);
   if (how.fill == "zero") return at::zeros_like(images);
   return images.mean({2, 3}, /*keepdim=*/true).expand_as(images);
 }
@@ -118,7 +120,7 @@ Infidelity infidelity_of(const Question& question,
   const int64_t height = maps.size(1);
   const int64_t width = maps.size(2);
   const int64_t samples = how.infidelity_samples;
-  const at::Tensor fill = fill_of(question.images, how);
+  const at::Tensor fill = fill_of(question, how);
   const bool is_noise = how.infidelity_kind == "noise";
   at::Tensor expected = at::zeros({faces * samples}, at::kDouble);
   const auto face_of = [&](const at::Tensor& index) { return at::div(index, samples, "trunc"); };
@@ -203,10 +205,11 @@ void FaithfulnessOptions::bind(OptionSet& options) {
                .help = "points of a deletion or insertion curve, besides the first",
                .minimum = 1,
                .maximum = 10000});
-  options.add(&fill,
-              {.name = "fill",
-               .help = "what hides a pixel: the image's mean, zero, or the blurred image",
-               .choices = {"mean", "zero", "blur"}});
+  options.add(
+      &fill,
+      {.name = "fill",
+       .help = "what hides a pixel: the image's mean, black, zero (the network's input 0), or the blurred image",
+       .choices = {"mean", "black", "zero", "blur"}});
   options.add(&blur_deviation,
               {.name = "blur-deviation",
                .help = "width of the blur that insertion starts from",
@@ -338,7 +341,7 @@ Curves curves_of(const Question& question,
                                  .reshape({faces, points});
     return rows_of(at::where(is_finite.unsqueeze(1), found, at::full_like(found, kNotANumber)));
   };
-  curves.deletion = run(fill_of(question.images, how), question.images);
+  curves.deletion = run(fill_of(question, how), question.images);
   curves.insertion = run(question.images, blurred(question.images, how.blur_deviation));
   return curves;
 }
@@ -377,7 +380,8 @@ Randomisation randomisation_check(const MethodSpec& spec,
     }
     const Question part = slice(question, 0, faces);
     const Maps after = spec.explain(
-        {.network = changed, .images = part.images, .targets = part.targets, .score = part.score}, options);
+        {.network = changed, .images = part.images, .targets = part.targets, .score = part.score, .black = part.black},
+        options);
     correlations.push_back(rank_correlation(before.abs(), after.values.abs()));
     result.layers.push_back(graph.layers[static_cast<size_t>(layer)].name);
     result.rank_correlation.push_back(mean_of_finite(to_vector(correlations.back())));
@@ -402,7 +406,7 @@ Faithfulness measure(const MethodSpec& spec,
   for (const auto& curve : result.curves.deletion) result.values["deletion-auc"].push_back(area_under(curve));
   for (const auto& curve : result.curves.insertion) result.values["insertion-auc"].push_back(area_under(curve));
 
-  const at::Tensor fill = fill_of(question.images, how);
+  const at::Tensor fill = fill_of(question, how);
   const at::Tensor positive = finite.clamp_min(0);
   const at::Tensor largest = positive.amax({1, 2}, true);
   const at::Tensor shown = (positive / at::where(largest > 0, largest, at::ones_like(largest))).unsqueeze(1);

@@ -13,8 +13,9 @@ namespace mien::explain {
 
 /// How maps are put to the test.
 struct FaithfulnessOptions {
-  int64_t curve_steps = 24;                ///< points of a deletion or insertion curve, besides the first
-  std::string fill = "mean";               ///< what hides a pixel: the image's "mean", "zero", or the "blur"red image
+  int64_t curve_steps = 24;  ///< points of a deletion or insertion curve, besides the first
+  std::string fill =
+      "mean";  ///< what hides a pixel: the image's "mean", "black", "zero" (input 0), or the "blur"red image
   double blur_deviation = 5;               ///< of the Gaussian that blurs what insertion starts from, pixels
   int64_t infidelity_samples = 50;         ///< perturbations of each image
   std::string infidelity_kind = "square";  ///< "square": a region is filled; "noise": Gaussian noise is subtracted

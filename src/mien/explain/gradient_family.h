@@ -9,11 +9,11 @@
 // The methods behind the table of gradients.cpp; MethodSpec::explain and MethodSpec::obstacle say what they promise.
 namespace mien::explain {
 
-/// Images that stand for "nothing to see", of the same size as `images`: "zero", "mean" (of each image and channel) or
-/// "blur" (Gaussian, sigma 20/299 of the height).
+/// Images that stand for "nothing to see", of the same size as the question's: "zero", "black" (Question::black),
+/// "mean" (of each image and channel) or "blur" (Gaussian, sigma 20/299 of the height).
 /// @source Sturmfels, Lundberg, Lee 2020, "Visualizing the impact of feature attribution baselines" (blur, sigma 20 on
 /// 299 pixels)
-at::Tensor baseline_images(const at::Tensor& images, const std::string& kind);
+at::Tensor baseline_images(const Question& question, const std::string& kind);
 
 /// For each image "convergence_error": the sum of its map [N,C,H,W] less the difference of scores, [N], that it shares
 /// out.

@@ -45,7 +45,11 @@ std::function<Maps(const Question&, const MethodOptions&)> on_row_major(Maps (*e
   return [explain](const Question& question, const MethodOptions& options) {
     const network::Network network = row_major(question.network);
     const at::Tensor images = at::empty(question.images.sizes(), question.images.options()).copy_(question.images);
-    const Question same{.network = network, .images = images, .targets = question.targets, .score = question.score};
+    Question same{.network = network,
+                  .images = images,
+                  .targets = question.targets,
+                  .score = question.score,
+                  .black = question.black};
     return explain(same, options);
   };
 }
@@ -77,8 +81,8 @@ void GradientOptions::bind(OptionSet& options) {
   options.add(&baseline,
               {.name = "attribution-baseline",
                .help = "image that integrated-gradients and deeplift compare with: zero (black where pixels are x/255, "
-                       "the average grey where a mean was subtracted), the face's mean, or the face blurred",
-               .choices = {"zero", "mean", "blur"},
+                       "the average grey where a mean was subtracted), black, the face's mean, or the face blurred",
+               .choices = {"zero", "black", "mean", "blur"},
                .source = "Captum (zero); Sturmfels, Lundberg, Lee 2020 (blur)"});
   options.add(&expected_samples,
               {.name = "expected-samples",

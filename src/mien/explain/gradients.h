@@ -15,7 +15,7 @@ struct GradientOptions {
   int64_t smooth_samples = 25;  ///< of smoothgrad, squaregrad and vargrad
   double smooth_noise = 0.15;   ///< deviation, as a share of each image's range
   int64_t ig_steps = 50;
-  std::string baseline = "zero";              ///< of integrated-gradients and deeplift: zero, mean, blur
+  std::string baseline = "zero";              ///< of integrated-gradients and deeplift: zero, black, mean, blur
   std::string deeplift_max_pool = "rescale";  ///< or "captum"
   int64_t expected_samples = 200;
   double lrp_epsilon = 1e-6;

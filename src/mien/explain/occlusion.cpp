@@ -46,10 +46,12 @@ Maps explain_occlusion(const Question& question, const MethodOptions& options) {
                 "pixels between two windows would never be hidden");
   const Hidden hidden = hidden_kind(options.perturbation.hide, Hidden::black);
   const std::vector<Window> windows = windows_of(height, width, size, stride);
+  const at::Tensor black = black_of(question);
   std::vector<at::Tensor> covers;
   for (int64_t image = 0; image < rows.size(0); ++image) {
-    covers.push_back(hidden == Hidden::segment_mean ? at::Tensor()
-                                                    : hidden_image(rows[image], {}, hidden).contiguous());
+    covers.push_back(hidden == Hidden::segment_mean
+                         ? at::Tensor()
+                         : hidden_image(rows[image], {}, hidden, black[image].item<double>()).contiguous());
   }
 
   const int64_t elements = height * width * channels;

@@ -8,9 +8,11 @@ void PerturbationOptions::bind(OptionSet& options) {
       &hide,
       {.name = "hide",
        .help =
-           "what replaces what perturbation methods hide: the region's mean, black (input 0), the image's mean, the "
-           "image blurred; auto is mean for lime and kernel-shap and black for occlusion, rise and feature-ablation",
-       .choices = {"auto", "mean", "black", "image-mean", "blur"},
+           "what replaces what perturbation methods hide: the region's mean, black, zero (the network's input 0: black "
+           "where pixels are x/255, the average grey where a mean was subtracted), the image's mean, the image "
+           "blurred; "
+           "auto is mean for lime and kernel-shap and black for occlusion, rise and feature-ablation",
+       .choices = {"auto", "mean", "black", "zero", "image-mean", "blur"},
        .source = "lime 0.2 and Captum 0.8 for auto; blur: Fong and Vedaldi 2017"});
   segment.bind(options);
   options.add(&occlusion_window,

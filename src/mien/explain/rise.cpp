@@ -77,9 +77,10 @@ Maps explain_rise(const Question& question, const MethodOptions& options) {
   // A mask has no regions of its own: "mean" is the whole image's.
   const Hidden wish = hidden_kind(how.hide, Hidden::black);
   const Hidden hidden = wish == Hidden::segment_mean ? Hidden::image_mean : wish;
+  const at::Tensor black = black_of(question);
   std::vector<at::Tensor> covers;
   for (int64_t image = 0; image < rows.size(0); ++image)
-    covers.push_back(hidden_image(rows[image], {}, hidden).contiguous());
+    covers.push_back(hidden_image(rows[image], {}, hidden, black[image].item<double>()).contiguous());
 
   const int64_t size = height * width;
   const RiseMasks random_masks(height, width, how.rise_cells, how.rise_keep, options.seed);

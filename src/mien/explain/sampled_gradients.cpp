@@ -149,8 +149,10 @@ std::vector<std::map<std::string, double>> convergence_errors(const at::Tensor& 
   return facts;
 }
 
-at::Tensor baseline_images(const at::Tensor& images, const std::string& kind) {
+at::Tensor baseline_images(const Question& question, const std::string& kind) {
+  const at::Tensor& images = question.images;
   if (kind == "zero") return at::zeros_like(images);
+  if (kind == "black") return black_of(question).view({-1, 1, 1, 1}).expand_as(images).contiguous();
   if (kind == "mean") return images.mean({2, 3}, /*keepdim=*/true).expand_as(images).contiguous();
   const int64_t channels = images.size(1);
   const double sigma = 20.0 / 299.0 * static_cast<double>(images.size(2));
@@ -182,7 +184,7 @@ Maps vargrad(const Question& question, const MethodOptions& options) {
 
 Maps integrated_gradients(const Question& question, const MethodOptions& options) {
   const Quadrature rule = gauss_legendre(options.gradient.ig_steps);
-  const at::Tensor start = baseline_images(question.images, options.gradient.baseline);
+  const at::Tensor start = baseline_images(question, options.gradient.baseline);
   const at::Tensor way = question.images - start;
   at::Tensor mean = at::zeros_like(way);
   const auto factors = [](const Rows& rows, const std::vector<double>& values) {

@@ -1,6 +1,7 @@
 #include "mien/explain/units.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -43,19 +44,21 @@ Activations measure(const at::Tensor& output, bool by_mean) {
 
 }  // namespace
 
-void UnitOptions::bind(OptionSet& options) {
+void UnitOptions::bind(OptionSet& options, bool keeps_faces) {
   options.group("units");
-  options.add(&faces,
-              {.name = "unit-faces",
-               .help = "faces kept of those that activate a unit most, and of those that do least",
-               .unit = "faces",
-               .minimum = 1,
-               .maximum = 1000});
+  if (keeps_faces) {
+    options.add(&faces,
+                {.name = "unit-faces",
+                 .help = "faces kept of those that activate a unit most, and of those that do least",
+                 .unit = "faces",
+                 .minimum = 1,
+                 .maximum = 1000});
+  }
   options.add(&score,
               {.name = "unit-score",
                .help = "a face's activation of a filter: the largest or the mean of its positions",
                .choices = {"max", "mean"},
-               .source = "max: Zeiler and Fergus 2014, section 4; mean: report D's objective"});
+               .source = "max: Zeiler and Fergus 2014, section 4; mean: report D's objective, Morcos et al. 2018"});
   options.add(&batch_size,
               {.name = "unit-batch", .help = "faces in one pass", .unit = "faces", .minimum = 1, .maximum = 4096});
 }
@@ -151,6 +154,54 @@ UnitSurvey survey_units(const Network& network,
   });
   return survey;
 }
+ClassSelectivity class_selectivity(const UnitSurvey& survey) {
+  ClassSelectivity result;
+  for (const auto& faces : survey.least) result.is_index = result.is_index && faces.front().activation >= 0;
+  const at::Tensor means = survey.class_means.contiguous();
+  const at::Tensor deviations = survey.deviation.contiguous();
+  const int64_t classes = means.size(1);
+  for (int64_t unit = 0; unit < means.size(0); ++unit) {
+    const double* const mean = means.data_ptr<double>() + unit * classes;
+    int64_t preferred = -1;
+    int64_t present = 0;
+    double sum = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (int64_t label = 0; label < classes; ++label) {
+      if (std::isnan(mean[label])) continue;
+      ++present;
+      sum += mean[label];
+      least = std::min(least, mean[label]);
+      if (preferred < 0 || mean[label] > mean[preferred]) preferred = label;
+    }
+    double value = std::numeric_limits<double>::quiet_NaN();
+    if (present > 1) {
+      const double most = mean[preferred];
+      const double rest = (sum - most) / static_cast<double>(present - 1);
+      // Means of one constant differ by the rounding of their sums.
+      const bool is_flat = most - least <= 1e-9 * std::max(std::abs(most), std::abs(least));
+      const double scale = result.is_index ? most + rest : deviations.data_ptr<double>()[unit];
+      if (is_flat) {
+        preferred = -1;
+        if (most != 0) value = 0;
+      } else {
+        value = (most - rest) / scale;
+      }
+    }
+    result.preferred.push_back(preferred);
+    result.values.push_back(value);
+  }
+  return result;
+}
+
+at::Tensor standardised_means(const UnitSurvey& survey) {
+  // A constant's deviation is not 0 but what rounding leaves of it.
+  const at::Tensor changes = survey.deviation > 1e-9 * survey.mean.abs();
+  const at::Tensor scale = at::where(changes, survey.deviation, at::zeros_like(survey.deviation)).unsqueeze(1);
+  const at::Tensor values = (survey.class_means - survey.mean.unsqueeze(1)) / scale;
+  const double kNotANumber = std::numeric_limits<double>::quiet_NaN();
+  return at::where(scale > 0, values, at::full_like(values, kNotANumber));
+}
+
 
 at::Tensor crop(const data::Dataset& dataset, const UnitFace& face) {
   const std::span<const uint8_t> bytes = dataset.image(face.row);

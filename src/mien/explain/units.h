@@ -17,10 +17,11 @@ namespace mien::explain {
 
 struct UnitOptions {
   int64_t faces = 9;          ///< kept at either end
-  std::string score = "max";  ///< what a face's activation of a filter is: its maximum or mean over positions
+  std::string score = "max";  ///< what a face's activation of a filter is: its "max" or "mean" over positions
   int64_t batch_size = 128;
 
-  void bind(OptionSet& options);
+  /// `keeps_faces`: with `unit-faces`.
+  void bind(OptionSet& options, bool keeps_faces = true);
 };
 
 /// One face that activates a unit much or little.
@@ -53,6 +54,25 @@ UnitSurvey survey_units(const network::Network& network,
                         int layer,
                         const UnitOptions& options,
                         Listener& listener = silent_listener());
+
+/// How much more each unit answers to one class than to the others.
+struct ClassSelectivity {
+  bool is_index = true;  ///< no activation is negative, and `values` is the index; else a difference in deviations
+  std::vector<int64_t> preferred;  ///< [units] the class of the largest mean; -1 for a unit that tells no classes apart
+  std::vector<double> values;      ///< [units]; NaN for a unit that is always 0, or with faces of one class only
+};
+
+/// Selectivity from the class means of `survey`; classes without faces are left out. With m the largest class mean and
+/// r the mean of the other classes' means (every class counts once): (m - r) / (m + r), from 0 to 1, where no
+/// activation of the layer is negative. Where some are, that ratio has no meaning, and the value is (m - r) /
+/// deviation, the deviation being the unit's over all faces.
+/// @source Morcos, Barrett, Rabinowitz, Botvinick 2018, "On the importance of single directions for generalization",
+/// equation 1 (the index); Cohen 1988, section 2.2 (a difference of means in deviations)
+ClassSelectivity class_selectivity(const UnitSurvey& survey);
+
+/// Class means as a picture compares units: (class mean - the unit's mean over all faces) / its deviation, [units,
+/// classes] float64. NaN for a class without faces, and everywhere for a unit that never changes.
+at::Tensor standardised_means(const UnitSurvey& survey);
 
 /// Pixels of `face`'s window, [C,h,w] uint8.
 at::Tensor crop(const data::Dataset& dataset, const UnitFace& face);

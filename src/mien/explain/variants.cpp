@@ -16,10 +16,11 @@
 namespace mien::explain {
 
 Hidden hidden_kind(const std::string& text, Hidden automatic) {
-  const std::array<std::string, 5> choices = {"auto", "mean", "black", "image-mean", "blur"};
+  const std::array<std::string, 6> choices = {"auto", "mean", "black", "zero", "image-mean", "blur"};
   if (text == "auto") return automatic;
   if (text == "mean") return Hidden::segment_mean;
   if (text == "black") return Hidden::black;
+  if (text == "zero") return Hidden::zero;
   if (text == "image-mean") return Hidden::image_mean;
   if (text == "blur") return Hidden::blur;
   throw_usage(fmt::format("unknown value {} of hide", quote_sample(text)), suggestion(text, choices));
@@ -72,7 +73,9 @@ at::Tensor pixel_rows(const at::Tensor& images_nchw) {
   return images_nchw.detach().to(at::kCPU, at::kFloat).permute({0, 2, 3, 1}).contiguous();
 }
 
-at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden) {
+at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden, double black) {
+      return at::full_like(image_hwc, black);
+    case Hidden::zero:
   const at::Tensor image = image_hwc.to(at::kDouble);
   switch (hidden) {
     case Hidden::black:
@@ -105,20 +108,21 @@ at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_
 SegmentedImages::SegmentedImages(const Question& question, const SegmentOptions& options, Hidden hidden)
     : rows_(pixel_rows(question.images)) {
   for (int64_t image = 0; image < rows_.size(0); ++image) segments_.push_back(segment(question.images[image], options));
-  prepare(hidden);
+  prepare(question, hidden);
 }
 
 SegmentedImages::SegmentedImages(const Question& question, std::vector<at::Tensor> segments, Hidden hidden)
     : rows_(pixel_rows(question.images)), segments_(std::move(segments)) {
-  prepare(hidden);
+  prepare(question, hidden);
 }
 
-void SegmentedImages::prepare(Hidden hidden) {
+void SegmentedImages::prepare(const Question& question, Hidden hidden) {
+  const at::Tensor black = black_of(question);
   for (int64_t image = 0; image < count(); ++image) {
     at::Tensor& labels = segments_[static_cast<size_t>(image)];
     labels = labels.to(at::kLong).contiguous();
     totals_.push_back(segment_total(labels));
-    hidden_.push_back(hidden_image(rows_[image], labels, hidden));
+    hidden_.push_back(hidden_image(rows_[image], labels, hidden, black[image].item<double>()));
   }
 }
 

@@ -16,7 +16,8 @@ namespace mien::explain {
 /// What stands in for a hidden pixel.
 enum class Hidden {
   segment_mean,  ///< the mean of the hidden region, each channel by itself
-  black,         ///< input 0: black where faces are scaled to [0,1], grey where they are normalised to mean 0
+  black,         ///< what a black pixel of the image becomes (Question::black)
+  zero,          ///< input 0: black where faces are x/255, the average grey where a mean was subtracted
   image_mean,    ///< the mean of the image
   blur,          ///< the image, smoothed. @source Fong and Vedaldi 2017: deviation 10 on 224 pixels
 };
@@ -44,8 +45,9 @@ at::Tensor score_variants(const Question& question,
 /// [N,C,H,W] -> [N,H,W,C] float32 on the CPU, contiguous: the layout that `score_variants` writes.
 at::Tensor pixel_rows(const at::Tensor& images_nchw);
 
-/// One image [H,W,C] with everything hidden; `segments` [H,W] int64 matter for segment_mean only.
-at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden);
+/// One image [H,W,C] with everything hidden; `segments` [H,W] int64 matter for segment_mean only, `black`, the image's
+/// of `black_of`, for black.
+at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden, double black = 0);
 
 /// Images cut into regions, to be written with some of the regions hidden.
 class SegmentedImages {
@@ -67,7 +69,7 @@ class SegmentedImages {
   at::Tensor paint(int64_t image, std::span<const double> values) const;
 
  private:
-  void prepare(Hidden hidden);
+  void prepare(const Question& question, Hidden hidden);
 
   at::Tensor rows_;                   // [N,H,W,C]
   std::vector<at::Tensor> hidden_;    // [H,W,C] an image

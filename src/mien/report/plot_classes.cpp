@@ -179,6 +179,7 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
   std::vector<std::string> names;
   double reach = 0;  // of the longest bar
   std::string data = "$bars << EOD\n";
+  std::string references;
   std::string whiskers;
   std::string labels;
   for (size_t i = 0; i < bars.size(); ++i) {
@@ -199,7 +200,7 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
     }
     names.push_back(bar.name);
     reach = std::max(reach, end);
-    data += fmt::format("{} {}\n", gnuplot_number(value), i);
+    (bar.is_reference ? references : data) += fmt::format("{} {}\n", gnuplot_number(value), i);
     labels += fmt::format("set label '{:.{}f}' at {},{} left offset 0.8,0 textcolor rgb '#111827'\n",
                           value,
                           style.decimals,
@@ -208,7 +209,9 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
   }
   const auto rows = static_cast<double>(bars.size());
   const double left = 30 + widest(names);
-  const double width = left + 520;
+  // Title and axis are centred below and above the bars: neither may be cut off at the right.
+  const double texts = std::max(1.13 * text_width(style.title, 12), text_width(style.axis, 11));
+  const double width = left + std::max(520.0, texts - 16);
   const double top = style.title.empty() ? 14 : 42;
   const double height = top + 58 + 30 * rows;
   std::string script = data + "EOD\n" + labels + name_tics('y', names, "");
@@ -221,9 +224,19 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
   script += fmt::format("set xrange [0:{}]\nset yrange [{}:-0.5]\nset border 1\nunset grid\nset grid xtics\n",
                         gnuplot_number(reach > 0 ? 1.14 * reach : 1),
                         rows - 0.5);
+  if (style.mark) {
+    script += fmt::format(
+        "set arrow from {0},graph 0 to {0},graph 1 nohead front dashtype (10,6) linewidth 1.2 linecolor rgb '#6b7280'\n",
+        gnuplot_number(style.factor * *style.mark));
+  }
   script +=
       "plot $bars using (0):2:(0):1:($2-0.34):($2+0.34) with boxxyerror fillstyle solid 1 noborder fillcolor rgb "
       "'#7fb8dd'";
+  if (!references.empty()) {
+    script = "$references << EOD\n" + references + "EOD\n" + script +
+             ",\\\n  $references using (0):2:(0):1:($2-0.34):($2+0.34) with boxxyerror fillstyle solid 1 noborder "
+             "fillcolor rgb '#c3c8d0'";
+  }
   if (!whiskers.empty()) {
     script = "$whiskers << EOD\n" + whiskers + "EOD\n" + script +
              ",\\\n  $whiskers using 1:2:3:4 with xerrorbars pointtype 7 pointsize 0.01 linewidth 1.4 linecolor rgb "

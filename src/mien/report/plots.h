@@ -80,6 +80,7 @@ struct Bar {
   std::string name;
   double value = 0;
   std::optional<evaluation::Interval> interval;  ///< drawn as a whisker
+  bool is_reference = false;                     ///< what others are compared with: grey
 };
 
 struct BarStyle {
@@ -87,6 +88,7 @@ struct BarStyle {
   std::string axis = "accuracy (%)";  ///< what is measured, and its unit
   double factor = 100;                ///< from values to the axis' unit: 100 shows rates in per cent
   int decimals = 1;                   ///< of the number at each bar
+  std::optional<double> mark = {};    ///< value of a dashed line through all bars; the axis says what it is
 };
 
 /// Horizontal bars from 0, the first on top, each with its number: runs side by side. Values must be finite and not

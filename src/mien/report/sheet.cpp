@@ -8,6 +8,7 @@
 #include "mien/core/error.h"
 #include "mien/core/text.h"
 #include "mien/report/gnuplot.h"
+#include "mien/report/page.h"
 #include "mien/report/text_width.h"
 
 namespace mien::report {
@@ -20,9 +21,6 @@ constexpr double kTitlePoints = 12;
 constexpr double kTextPoints = 9;
 constexpr double kLargestPage = 1e8;
 constexpr double kBold = 1.13;  // width of bold letters
-
-constexpr const char* kDark = "#111827";
-constexpr const char* kSoft = "#4b5563";
 
 double caption_points(const PanelGrid& grid) { return grid.tile >= 90 ? 8.5 : 7; }
 int64_t line_height(double points) { return std::lround(points * 4 / 3 * 1.35); }
@@ -71,29 +69,6 @@ Color frame_color(TileFrame frame) {
   return {};
 }
 
-/// Grows while it is written on; becomes one gnuplot script.
-struct Page {
-  Raster raster;  ///< two pixels a unit
-  std::string script;
-
-  void text(std::string_view words,
-            double x,
-            double y,
-            double points,
-            const char* color,
-            const char* place = "left",
-            bool bold = false) {
-    script += fmt::format("set label {} at {},{} {} front font 'DejaVu Sans{},{}' textcolor rgb '{}'\n",
-                          gnuplot_string(words),
-                          x,
-                          y,
-                          place,
-                          bold ? ":Bold" : "",
-                          points,
-                          color);
-  }
-};
-
 void draw_panel(Page& page, const Panel& panel, const PanelGrid& grid, int64_t x, int64_t y) {
   const int64_t side = 2 * grid.tile;
   if (panel.image.height > 0) {
@@ -117,7 +92,7 @@ void draw_panel(Page& page, const Panel& panel, const PanelGrid& grid, int64_t x
               static_cast<double>(y + grid.tile + 5) +
                   (static_cast<double>(i) + 0.5) * static_cast<double>(line_height(points)),
               points,
-              i == 0 ? kDark : kSoft);
+              i == 0 ? Page::kDark : Page::kSoft);
   }
 }
 
@@ -132,7 +107,7 @@ void draw_bar(Page& page, const ColorBar& bar, int64_t x, int64_t y, int64_t hei
   const auto text_x = static_cast<double>(x + kBarWidth + 6);
   const double room = kBarSpace - kBarWidth - 6 - 24 + kMargin;
   const auto label = [&](const std::string& words, double at) {
-    if (!words.empty()) page.text(fit_text(words, kTextPoints, room), text_x, at, kTextPoints, kDark);
+    if (!words.empty()) page.text(fit_text(words, kTextPoints, room), text_x, at, kTextPoints, Page::kDark);
   };
   label(bar.high, static_cast<double>(y + 5));
   label(bar.middle, static_cast<double>(y) + static_cast<double>(height) / 2);
@@ -140,12 +115,25 @@ void draw_bar(Page& page, const ColorBar& bar, int64_t x, int64_t y, int64_t hei
   double at = static_cast<double>(y + height) + 14;
   if (bar.caption.empty()) return;
   for (const std::string& line : wrapped(bar.caption, 8, kBarSpace - 24)) {
-    page.text(line, static_cast<double>(x), at, 8, kSoft);
+    page.text(line, static_cast<double>(x), at, 8, Page::kSoft);
     at += static_cast<double>(line_height(8));
   }
 }
 
 }  // namespace
+
+void Page::text(
+    std::string_view words, double x, double y, double points, const char* color, const char* place, bool bold) {
+  if (words.empty()) return;
+  script += fmt::format("set label {} at {},{} {} front font 'DejaVu Sans{},{}' textcolor rgb '{}'\n",
+                        gnuplot_string(words),
+                        x,
+                        y,
+                        place,
+                        bold ? ":Bold" : "",
+                        points,
+                        color);
+}
 
 std::string sheet_png(const Sheet& sheet) {
   int64_t width = 0;
@@ -163,7 +151,9 @@ std::string sheet_png(const Sheet& sheet) {
     }
     width = std::max(width, grid_width(grid));
   }
-  if (sheet.grids.empty()) throw_usage("cannot draw a sheet without pictures");
+  const bool has_table = sheet.table && !sheet.table->rows.empty();
+  if (has_table) width = std::max(width, extent_of(*sheet.table).width);
+  if (sheet.grids.empty() && !has_table) throw_usage("cannot draw a sheet without pictures");
   const int64_t content = std::max<int64_t>(width, 300);
   const int64_t page_width = 2 * kMargin + content + (sheet.bar ? kBarSpace : 0);
   const auto text_room = static_cast<double>(page_width - 2 * kMargin);
@@ -183,7 +173,8 @@ std::string sheet_png(const Sheet& sheet) {
   const auto lines = [](const std::vector<std::string>& texts) { return static_cast<int64_t>(texts.size()); };
   const int64_t grids_top = kMargin + lines(titles) * title_line + lines(subtitles) * text_line +
                             (titles.empty() && subtitles.empty() ? 0 : 10);
-  int64_t height = grids_top;
+  const int64_t table_height = has_table ? extent_of(*sheet.table).height : 0;
+  int64_t height = grids_top + (has_table ? table_height + 14 : 0);
   for (const PanelGrid& grid : sheet.grids) {
     height += (grid.heading.empty() ? 0 : title_line + 4) + (grid.column_headings.empty() ? 0 : text_line + 4) +
               grid_rows(grid) * cell_height(grid);
@@ -201,23 +192,33 @@ std::string sheet_png(const Sheet& sheet) {
   Page page{.raster = Raster::filled(2 * height, 2 * page_width, {255, 255, 255}), .script = {}};
   int64_t y = kMargin;
   for (const std::string& line : titles) {
-    page.text(
-        line, kMargin, static_cast<double>(y) + static_cast<double>(title_line) / 2, kTitlePoints, kDark, "left", true);
+    page.text(line,
+              kMargin,
+              static_cast<double>(y) + static_cast<double>(title_line) / 2,
+              kTitlePoints,
+              Page::kDark,
+              "left",
+              true);
     y += title_line;
   }
   for (const std::string& line : subtitles) {
-    page.text(line, kMargin, static_cast<double>(y) + static_cast<double>(text_line) / 2, kTextPoints, kSoft);
+    page.text(line, kMargin, static_cast<double>(y) + static_cast<double>(text_line) / 2, kTextPoints, Page::kSoft);
     y += text_line;
   }
   y = grids_top;
   int64_t first_tiles = 0;
+  if (has_table) {
+    draw_heat_table(page, *sheet.table, kMargin, y);
+    first_tiles = y;
+    y += table_height + 14;
+  }
   for (const PanelGrid& grid : sheet.grids) {
     if (!grid.heading.empty()) {
       page.text(fit_text(grid.heading, 10 * kBold, static_cast<double>(content)),
                 kMargin,
                 static_cast<double>(y) + static_cast<double>(title_line) / 2,
                 10,
-                kDark,
+                Page::kDark,
                 "left",
                 true);
       y += title_line + 4;
@@ -230,7 +231,7 @@ std::string sheet_png(const Sheet& sheet) {
                   static_cast<double>(kMargin + column * (grid.tile + grid.gap)),
                   static_cast<double>(y) + static_cast<double>(text_line) / 2,
                   kTextPoints,
-                  kSoft);
+                  Page::kSoft);
       }
       y += text_line + 4;
     }
@@ -246,10 +247,14 @@ std::string sheet_png(const Sheet& sheet) {
     y += grid_rows(grid) * cell_height(grid);
   }
   if (sheet.bar)
-    draw_bar(page, *sheet.bar, kMargin + content + 24, first_tiles, std::min<int64_t>(sheet.grids.front().tile, 200));
+    draw_bar(page,
+             *sheet.bar,
+             kMargin + content + 24,
+             first_tiles,
+             std::min<int64_t>(has_table ? table_height : sheet.grids.front().tile, 200));
   y = grids_bottom + 4;
   for (const std::string& line : notes) {
-    page.text(line, kMargin, static_cast<double>(y) + static_cast<double>(text_line) / 2, kTextPoints, kSoft);
+    page.text(line, kMargin, static_cast<double>(y) + static_cast<double>(text_line) / 2, kTextPoints, Page::kSoft);
     y += text_line;
   }
 

@@ -28,6 +28,21 @@ struct PanelGrid {
   std::vector<Panel> panels;
 };
 
+/// Numbers by row and column as colours. Many rows stand in blocks side by side.
+struct HeatTable {
+  struct Row {
+    std::string name;            ///< left of its cells
+    std::vector<double> values;  ///< one a column; one that is not finite is hatched
+    std::string note;            ///< right of them
+    bool begins_group = false;   ///< stands a little apart from the row above
+  };
+  std::vector<std::string> columns;  ///< headings, written upwards
+  std::string note_heading;
+  std::vector<Row> rows;
+  bool is_signed = false;  ///< signed_color around 0 instead of heat_color from 0
+  double shown = 1;        ///< magnitude that gets the last colour, as do all larger ones
+};
+
 /// What the colours of maps stand for, drawn as a bar at the right.
 struct ColorBar {
   bool is_signed = false;
@@ -39,13 +54,14 @@ struct ColorBar {
 struct Sheet {
   std::string title;
   std::vector<std::string> subtitle;  ///< lines below the title
+  std::optional<HeatTable> table;     ///< above the grids
   std::vector<PanelGrid> grids;       ///< one below the other
   std::optional<ColorBar> bar;
   std::vector<std::string> notes;  ///< lines below the pictures; lines too long are broken between words
 };
 
-/// The sheet as a png. The same sheet gives the same bytes. Throws Error(usage) for no panel, an image larger than its
-/// tile or a page of more than 100 million pixels, and as run_gnuplot.
+/// The sheet as a png. The same sheet gives the same bytes. Throws Error(usage) for no panel and no table, an image
+/// larger than its tile or a page of more than 100 million pixels, and as run_gnuplot.
 std::string sheet_png(const Sheet& sheet);
 
 }  // namespace mien::report
