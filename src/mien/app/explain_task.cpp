@@ -163,10 +163,9 @@ MethodTest evaluate_task(const LookOptions& options, const Figure& wish, Listene
   }
   if (!bars.empty() && report::gnuplot_available()) {
     const std::string title =
-        has_evidence
-            ? fmt::format("Share of positive relevance on the evidence, {} drawn faces", evaluation.faces)
-            : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
-                          evaluation.faces);
+        has_evidence ? fmt::format("Share of positive relevance on the evidence, {} drawn faces", evaluation.faces)
+                     : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
+                                   evaluation.faces);
     report::BarStyle style{.title = title, .axis = "insertion AUC, 95 % interval", .factor = 1, .decimals = 3};
     if (has_evidence) {
       style.axis = fmt::format("share, 95 % interval; dashed: chance, {:.3f}", evaluation.chance);

@@ -152,7 +152,8 @@ void plot_reliability(const std::filesystem::path& path,
   script +=
       "EOD\nset multiplot\nset lmargin at screen 0.14\nset rmargin at screen 0.96\nset xrange [0:100]\nset xtics 20\n"
       "set tmargin at screen 0.94\nset bmargin at screen 0.42\nset format x ''\nset yrange [0:100]\nset ytics 20\n"
-      "set label 2 'accuracy (%)' at screen 0.035,0.68 center rotate by 90\nset key at screen 0.55,0.012 center bottom horizontal Left reverse\n";
+      "set label 2 'accuracy (%)' at screen 0.035,0.68 center rotate by 90\nset key at screen 0.55,0.012 center bottom "
+      "horizontal Left reverse\n";
   if (!title.empty()) script += fmt::format("set title {} {} offset 0,-0.3\n", gnuplot_string(title), kBold);
   script += fmt::format(
       "set label 1 'expected calibration error {:.1f} %' at graph 0.97,0.06 right front textcolor rgb '#111827'\n",
@@ -226,7 +227,8 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
                         rows - 0.5);
   if (style.mark) {
     script += fmt::format(
-        "set arrow from {0},graph 0 to {0},graph 1 nohead front dashtype (10,6) linewidth 1.2 linecolor rgb '#6b7280'\n",
+        "set arrow from {0},graph 0 to {0},graph 1 nohead front dashtype (10,6) linewidth 1.2 linecolor rgb "
+        "'#6b7280'\n",
         gnuplot_number(style.factor * *style.mark));
   }
   script +=
