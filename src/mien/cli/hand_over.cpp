@@ -15,25 +15,17 @@ namespace mien::cli {
 
 namespace {
 
-/// Settings that libraries read when they are loaded, which is why they must stand in the environment before `mien-compute`
-/// starts. What the user has set stays. docs/performance.md has what each is worth.
-void set_library_defaults() {
-#if defined(__x86_64__)
-  // OpenBLAS 0.3.21 takes AMD's processors with AVX-512 for Haswell, whose kernels are half as fast there.
-  if (__builtin_cpu_is("amd") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    ::setenv("OPENBLAS_CORETYPE", "SkylakeX", /*overwrite=*/0);
-  }
-#endif
-  // OpenMP's threads wait busily for some milliseconds, on the cores that OpenBLAS's threads need next; 20,000 turns are
-  // tens of microseconds, enough from one layer to the next.
+/// OpenMP's threads wait busily for some milliseconds, on the cores that OpenBLAS's threads need next; 20,000 turns are tens
+/// of microseconds, enough from one layer to the next. libgomp reads this when it is loaded, which is why it must stand in
+/// the environment before `mien-compute` starts. What the user has set stays.
+void shorten_waiting() {
   if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
 }
 
 }  // namespace
 
 void hand_over(std::span<const std::string> words) {
-  set_library_defaults();
+  shorten_waiting();
   std::error_code ignored;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   const std::string program = (self.parent_path() / "mien-compute").string();

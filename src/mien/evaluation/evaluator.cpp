@@ -4,10 +4,10 @@
 #include <limits>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/core/parallel.h"
 #include "mien/core/text.h"
 #include "mien/data/preprocess.h"
 
@@ -23,7 +23,8 @@ void check_image_size(const network::Graph& graph, const data::Dataset& dataset)
                             dataset.channels,
                             dataset.height,
                             dataset.width),
-                fmt::format("--image-side {} resizes pictures of folders and draws faces of that size; a csv needs another `input` in the "
+                fmt::format("--image-side {} resizes pictures of folders and draws faces of that size; a csv needs "
+                            "another `input` in the "
                             "network file",
                             input.height));
   }
@@ -33,9 +34,14 @@ void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
   check_image_size(graph, dataset);
   if (graph.classes() != dataset.classes()) {
     throw_usage(
-        fmt::format(
-            "network {} has {} classes, {} has {} ({})", graph.name, graph.classes(), dataset.source, dataset.classes(), join(dataset.class_names, ", ")),
-        fmt::format("write the network with `mien networks show`, change its last dense layer to {} and name that file", dataset.classes()));
+        fmt::format("network {} has {} classes, {} has {} ({})",
+                    graph.name,
+                    graph.classes(),
+                    dataset.source,
+                    dataset.classes(),
+                    join(dataset.class_names, ", ")),
+        fmt::format("write the network with `mien networks show`, change its last dense layer to {} and name that file",
+                    dataset.classes()));
   }
 }
 
@@ -45,15 +51,12 @@ at::Tensor normalized_images(const data::Dataset& dataset,
   const auto count = static_cast<int64_t>(rows.size());
   const at::Tensor images = at::empty({count, dataset.channels, dataset.height, dataset.width}, at::kFloat);
   float* const values = images.data_ptr<float>();
-  parallel_for(
-      count,
-      [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) {
-          data::normalize_image(
-              dataset.image(rows[static_cast<size_t>(i)]), normalization, values + i * dataset.pixels_per_image());
-        }
-      },
-      32);
+  at::parallel_for(0, count, 16, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      data::normalize_image(
+          dataset.image(rows[static_cast<size_t>(i)]), normalization, values + i * dataset.pixels_per_image());
+    }
+  });
   return images.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
@@ -80,7 +83,8 @@ Predictions predict(const network::Network& network,
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
     const int64_t n = std::min(options.batch_size, count - begin);
-    at::Tensor images = normalized_images(dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)));
+    at::Tensor images =
+        normalized_images(dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)));
     images = images.to(device).contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor logits = network.forward(images, network::Mode::evaluation);
     if (options.flip_average) {

@@ -5,10 +5,10 @@
 #include <span>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/core/parallel.h"
 #include "mien/core/random.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/variants.h"
@@ -101,21 +101,18 @@ Maps explain_rise(const Question& question, const MethodOptions& options) {
   double* weighted_sums = weighted.data_ptr<double>();
   double* seen_sums = seen.data_ptr<double>();
   const auto after_pass = [&](std::span<const Variant> variants, std::span<const float> scores) {
-    parallel_for(
-        size,
-        [&](int64_t begin, int64_t end) {
-          for (const Variant& variant : variants) {
-            const float* mask = masks.data() + variant.slot * size;
-            const double score = scores[static_cast<size_t>(variant.slot)];
-            double* weighted_sum = weighted_sums + variant.image * size;
-            double* seen_sum = seen_sums + variant.image * size;
-            for (int64_t i = begin; i < end; ++i) {
-              weighted_sum[i] += score * mask[i];
-              seen_sum[i] += mask[i];
-            }
-          }
-        },
-        256);
+    at::parallel_for(0, size, 256, [&](int64_t begin, int64_t end) {
+      for (const Variant& variant : variants) {
+        const float* mask = masks.data() + variant.slot * size;
+        const double score = scores[static_cast<size_t>(variant.slot)];
+        double* weighted_sum = weighted_sums + variant.image * size;
+        double* seen_sum = seen_sums + variant.image * size;
+        for (int64_t i = begin; i < end; ++i) {
+          weighted_sum[i] += score * mask[i];
+          seen_sum[i] += mask[i];
+        }
+      }
+    });
   };
   score_variants(question, question.score, how.rise_samples, options.batch_size, write, after_pass);
   Maps maps{.values = (weighted / seen.clamp_min(1e-12)).to(at::kFloat)};

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/core/parallel.h"
 #include "mien/core/random.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/gradient_family.h"
@@ -76,7 +76,7 @@ Moments noisy_moments(const Question& question, const MethodOptions& options) {
     at::Tensor noisy = images.index_select(0, rows.image);
     auto* const out = noisy.data_ptr<float>();
     const auto* const deviation = deviations.data_ptr<float>();
-    parallel_for(noisy.size(0), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, noisy.size(0), 1, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const auto index = static_cast<size_t>(row);
         const int64_t image = rows.image_of[index];

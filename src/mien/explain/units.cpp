@@ -84,8 +84,7 @@ UnitSurvey survey_units(const Network& network,
     const int64_t end = std::min(count, begin + options.batch_size);
     const at::Tensor images = evaluation::normalized_images(
         dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
-    const at::Tensor output = network.forward_visit(
-        images, Mode::evaluation, [](int, const at::Tensor&) {}, layer);
+    const at::Tensor output = network.forward_until(images, Mode::evaluation, layer)[static_cast<size_t>(layer)];
     const Activations found = measure(output, options.score == "mean");
     scores.slice(0, begin, end).copy_(found.scores);
     positions.slice(0, begin, end).copy_(found.positions);
@@ -154,6 +153,7 @@ UnitSurvey survey_units(const Network& network,
   });
   return survey;
 }
+
 ClassSelectivity class_selectivity(const UnitSurvey& survey) {
   ClassSelectivity result;
   for (const auto& faces : survey.least) result.is_index = result.is_index && faces.front().activation >= 0;
@@ -201,7 +201,6 @@ at::Tensor standardised_means(const UnitSurvey& survey) {
   const double kNotANumber = std::numeric_limits<double>::quiet_NaN();
   return at::where(scale > 0, values, at::full_like(values, kNotANumber));
 }
-
 
 at::Tensor crop(const data::Dataset& dataset, const UnitFace& face) {
   const std::span<const uint8_t> bytes = dataset.image(face.row);

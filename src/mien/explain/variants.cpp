@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/core/parallel.h"
 #include "mien/core/text.h"
 #include "mien/explain/segmenters.h"
 #include "mien/explain/segments.h"
@@ -49,13 +49,10 @@ at::Tensor score_variants(const Question& question,
     for (int64_t slot = 0; slot < size; ++slot)
       variants.push_back({.image = (begin + slot) / count, .index = (begin + slot) % count, .slot = slot});
     float* pixels = buffer.data_ptr<float>();
-    parallel_for(
-        size,
-        [&](int64_t first, int64_t last) {
-          for (int64_t slot = first; slot < last; ++slot)
-            write(variants[static_cast<size_t>(slot)], pixels + slot * elements);
-        },
-        8);
+    at::parallel_for(0, size, 8, [&](int64_t first, int64_t last) {
+      for (int64_t slot = first; slot < last; ++slot)
+        write(variants[static_cast<size_t>(slot)], pixels + slot * elements);
+    });
     const at::Tensor logits =
         question.network.forward(buffer.narrow(0, 0, size).to(images.device()), network::Mode::evaluation);
     const at::Tensor image_of_slot =
@@ -74,11 +71,11 @@ at::Tensor pixel_rows(const at::Tensor& images_nchw) {
 }
 
 at::Tensor hidden_image(const at::Tensor& image_hwc, const at::Tensor& segments_hw, Hidden hidden, double black) {
-      return at::full_like(image_hwc, black);
-    case Hidden::zero:
   const at::Tensor image = image_hwc.to(at::kDouble);
   switch (hidden) {
     case Hidden::black:
+      return at::full_like(image_hwc, black);
+    case Hidden::zero:
       return at::zeros_like(image_hwc);
     case Hidden::image_mean:
       return image.mean(at::IntArrayRef{0, 1}, /*keepdim=*/true).expand_as(image).to(at::kFloat).contiguous();
