@@ -15,11 +15,13 @@ namespace mien::cli {
 
 namespace {
 
-/// OpenMP's threads wait busily for some milliseconds, on the cores that OpenBLAS's threads need next; 20,000 turns are tens
-/// of microseconds, enough from one layer to the next. libgomp reads this when it is loaded, which is why it must stand in
-/// the environment before `mien-compute` starts. What the user has set stays.
+/// OpenMP's and OpenBLAS's threads wait busily for milliseconds, each on the cores that the other's need next. 20,000
+/// turns are tens of microseconds, enough from one layer to the next; OpenBLAS counts in powers of two, from 4 on. Both
+/// read this when they are loaded, which is why it must stand in the environment before `mien-compute` starts. What the
+/// user has set stays.
 void shorten_waiting() {
   if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
+  ::setenv("OPENBLAS_THREAD_TIMEOUT", "4", /*overwrite=*/0);
 }
 
 }  // namespace

@@ -14,8 +14,9 @@ inline constexpr bool kIsFront = true;
 inline constexpr bool kIsFront = false;
 #endif
 
-/// Goes on as the program `mien-compute` beside this one, with the same words, process and standard streams, and with OpenMP's
-/// busy waiting cut short where the user has not set it. Throws Error(failed) if it cannot be started.
+/// Goes on as the program `mien-compute` beside this one, with the same words, process and standard streams, and with
+/// OpenMP's and OpenBLAS's busy waiting cut short where the user has not set it. Throws Error(failed) if it cannot be
+/// started.
 [[noreturn]] void hand_over(std::span<const std::string> words);
 
 }  // namespace mien::cli

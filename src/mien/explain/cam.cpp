@@ -34,10 +34,14 @@ std::string obstacle_without_positions(const Graph& graph) {
   return fmt::format("needs a layer with height and width, and {} has none", graph.name);
 }
 
-/// [N,h,w] -> [N,H,W] of the question's images.
+/// [N,h,w] -> [N,H,W] of the question's images, bilinear, corners not aligned. As two products of matrices, which take
+/// a third of the time of libtorch's own function for thousands of small maps.
 at::Tensor resized(const at::Tensor& maps, const Question& question) {
-  const std::vector<int64_t> size{question.images.size(2), question.images.size(3)};
-  return at::upsample_bilinear2d(maps.unsqueeze(1), size, /*align_corners=*/false).squeeze(1);
+  const auto shares = [](int64_t from, int64_t to) {  // [from, to]
+    return at::upsample_linear1d(at::eye(from).unsqueeze(0), {to}, /*align_corners=*/false).squeeze(0);
+  };
+  const at::Tensor wide = at::matmul(maps.to(at::kCPU), shares(maps.size(2), question.images.size(3)));
+  return at::matmul(shares(maps.size(1), question.images.size(2)).t(), wide).to(maps.device());
 }
 
 /// `map_of` of every batch of images, put together.

@@ -221,7 +221,7 @@ at::Tensor Network::run_node(int node, const std::vector<at::Tensor>& inputs, Mo
                   tensors_of(node),
                   mode,
                   dropout_seed,
-                  /*is_fused=*/false,
+                  /*is_fused=*/can_fuse(inputs.front()),
                   /*in_place=*/false);
 }
 
