@@ -71,6 +71,7 @@ TEST_F(Explain, SaysInOneLineWhatIsWrong) {
   EXPECT_TRUE(refused(mien({"explain", "none", "drawn:70"}), 3, {"none", "No such file"}));
   EXPECT_TRUE(refused(mien({"explain", kRun, "none.csv"}), 3, {"none.csv"}));
   EXPECT_TRUE(refused(mien({"inside", "ascent", kRun, "--layers", "conv9"}), 2, {"conv9", "conv1"}));
+  EXPECT_TRUE(refused(mien({"inside", "faces", kRun, "drawn:70", "--rows", "3"}), 2, {"--rows"})) << "it searches, it is not told";
   EXPECT_TRUE(fails_saying(mien({"run", "hw3-2017", "--data", "drawn:70", "--weights", kRun, "--out", "x"}), 2, "--weights is of network small"));
 }
 

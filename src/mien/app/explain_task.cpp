@@ -38,14 +38,16 @@ FaceParts parts_of(const data::Dataset& dataset, const std::string& usage) {
 
 }  // namespace
 
-void LookOptions::bind(OptionSet& options, bool has_data) {
+void LookOptions::bind(OptionSet& options, bool has_data, bool chooses_rows) {
   options.group("look");
   options.add(
       &out,
       {.name = "out", .help = "folder to write into; the default is explain/ in a run folder, else runs/explain"});
-  if (has_data) {
+  if (has_data && chooses_rows) {
     options.add(&rows,
                 {.name = "rows", .help = "rows of the data, from 0, such as 5,7-9: short for --faces rows:5,7-9"});
+  }
+  if (has_data) {
     options.add(&usage,
                 {.name = "usage",
                  .help = "rows that faces are chosen from, by their Usage",

@@ -20,8 +20,8 @@ struct LookOptions {
   std::string usage = "all";
   int64_t threads = 0;
 
-  /// With `has_data` also rows and usage.
-  void bind(OptionSet& options, bool has_data);
+  /// With `has_data` also usage, and rows for what looks at chosen faces.
+  void bind(OptionSet& options, bool has_data, bool chooses_rows = true);
   /// The folder that is written into.
   std::filesystem::path folder() const;
 };

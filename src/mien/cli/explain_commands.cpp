@@ -91,7 +91,7 @@ class InsideCommand final : public ComputingCommand<InsideCommand> {
     if (faces != nullptr) figure_.faces = faces;
   }
   void bind(OptionSet& options) override {
-    look_.bind(options, needs_data());
+    look_.bind(options, needs_data(), figure_.kind != app::FigureKind::faces);  // those are searched for
     if (figure_.kind == app::FigureKind::ascent) {
       options.add(
           &look_.data,
