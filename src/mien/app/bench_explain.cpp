@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <numeric>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -124,9 +123,7 @@ BenchReport bench_explain(const BenchOptions& options, int64_t faces, Listener& 
   const network::Network box3 = explain::frozen(network::Network(network::load_graph("box3"), 0));
   network::Network box3_plain = box3;
   box3_plain.set_fused(false);
-  std::vector<int64_t> rows(static_cast<size_t>(faces));
-  std::iota(rows.begin(), rows.end(), int64_t{0});
-  const at::Tensor images = evaluation::normalized_images(random_faces(leaky4.graph(), faces), {}, rows);
+  const at::Tensor images = evaluation::normalized_images(random_faces(leaky4.graph(), faces), {}, first_rows(faces));
   const auto question = [&](int64_t count) {
     return explain::Question{.network = leaky4, .images = images.slice(0, 0, count), .targets = at::zeros({count}, at::kLong)};
   };

@@ -45,13 +45,13 @@ json layers_json(const network::Graph& graph) {
   return layers;
 }
 
+}  // namespace
+
 std::vector<int64_t> first_rows(int64_t count) {
   std::vector<int64_t> rows(static_cast<size_t>(count));
   std::iota(rows.begin(), rows.end(), int64_t{0});
   return rows;
 }
-
-}  // namespace
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -133,6 +133,10 @@ std::vector<double> mien_latencies_ms(const network::Graph& graph, double second
 
 std::string to_text(PytorchMemory memory) {
   return memory == PytorchMemory::as_installed ? "as installed" : "without page faults";
+}
+
+std::string json_key(PytorchMemory memory) {
+  return memory == PytorchMemory::as_installed ? "pytorch_as_installed" : "pytorch_without_page_faults";
 }
 
 EnvironmentChanges malloc_environment(PytorchMemory memory) {

@@ -17,6 +17,9 @@ double median(std::vector<double> values);
 /// `count` faces of the network's input size with random pixels and labels, the same in every call.
 data::Dataset random_faces(const network::Graph& graph, int64_t count);
 
+/// 0 to `count` - 1.
+std::vector<int64_t> first_rows(int64_t count);
+
 /// How long the steps of a training are measured: `warm_up` steps that do not count, then steps for about `seconds`, at
 /// least `least`.
 struct StepBudget {
@@ -38,6 +41,8 @@ enum class PytorchMemory { as_installed, without_page_faults };
 inline constexpr PytorchMemory kPytorchMemories[] = {PytorchMemory::as_installed, PytorchMemory::without_page_faults};
 /// "as installed" or "without page faults".
 std::string to_text(PytorchMemory memory);
+/// What the measurements are called in JSON and csv: "pytorch_as_installed" or "pytorch_without_page_faults".
+std::string json_key(PytorchMemory memory);
 /// MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ set or, as installed, taken away.
 EnvironmentChanges malloc_environment(PytorchMemory memory);
 

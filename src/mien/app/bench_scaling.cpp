@@ -90,8 +90,7 @@ double epoch_seconds(const network::Graph& graph, const data::Dataset& faces, in
   for (at::Tensor parameter : network.trainable()) parameter.requires_grad_(true);
   training::Optimizer optimizer({}, network.trainable(), network.trainable_names());
   const training::BatchMaker batches(faces, {}, {}, 0, 0);
-  std::vector<int64_t> order(static_cast<size_t>(faces.size()));
-  std::iota(order.begin(), order.end(), int64_t{0});
+  const std::vector<int64_t> order = first_rows(faces.size());
   std::vector<training::BatchRange> ranges;
   for (int64_t begin = 0; begin + 1 < faces.size(); begin += batch_size)
     ranges.push_back({begin, std::min(begin + batch_size, faces.size())});
@@ -231,7 +230,7 @@ class Scaling {
         "{}{} against {}: {}\n", text_.empty() ? "" : "\n", series.y_label, series.x_label, setting);
     text_ += fmt::format("{:>8} {:>10}", series.name, "Mien");
     for (const auto& [memory, values] : pytorch) {
-      csv += memory == PytorchMemory::as_installed ? ",pytorch_as_installed" : ",pytorch_without_page_faults";
+      csv += "," + json_key(memory);
       text_ += fmt::format("  {:>27} {:>6}", "PyTorch " + to_text(memory), "ratio");
     }
     csv += "\n";
@@ -244,7 +243,7 @@ class Scaling {
         csv += std::isfinite(values[i]) ? fmt::format(",{}", values[i]) : ",";
         text_ += std::isfinite(values[i]) ? fmt::format("  {:>27.4g} {:>6.2f}", values[i], series.mien[i] / values[i])
                                           : fmt::format("  {:>27} {:>6}", "-", "-");
-        point[memory == PytorchMemory::as_installed ? "pytorch_as_installed" : "pytorch_without_page_faults"] = values[i];
+        point[json_key(memory)] = values[i];
       }
       csv += "\n";
       text_ += "\n";

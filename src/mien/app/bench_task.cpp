@@ -82,11 +82,6 @@ std::string ratio_text(const std::vector<double>& sorted) {
   return sorted.empty() ? "-" : fmt::format("{:.2f} ({:.2f} to {:.2f})", median(sorted), sorted.front(), sorted.back());
 }
 
-/// The key of PyTorch's measurements in JSON.
-std::string json_key(PytorchMemory memory) {
-  return memory == PytorchMemory::as_installed ? "pytorch_as_installed" : "pytorch_without_page_faults";
-}
-
 ordered_json row_json(const Pair& pair, bool more_is_better, const std::string& unit) {
   ordered_json json{{"network", pair.network}, {"mien_" + unit, median(pair.mien)}};
   for (const auto& [memory, values] : pair.pytorch) {

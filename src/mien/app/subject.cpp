@@ -1,7 +1,6 @@
 #include "mien/app/subject.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include <ATen/ATen.h>
@@ -10,6 +9,7 @@
 #include "mien/core/error.h"
 #include "mien/core/random.h"
 #include "mien/core/text.h"
+#include "mien/data/preprocess.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/explain/attribution.h"
 
@@ -17,7 +17,6 @@ namespace mien::app {
 namespace {
 
 constexpr int64_t kMostNumbers = 100000;
-constexpr double kLeastDeviation = 1e-3;  // of an image; see network::Normalization
 
 const std::vector<std::string> kParts{"all", "training", "validation", "test"};
 const std::vector<std::string> kWords{
@@ -148,25 +147,9 @@ at::Tensor Subject::images(const std::vector<int64_t>& rows) const {
 }
 
 at::Tensor Subject::black(const std::vector<int64_t>& rows) const {
-  using Kind = network::Normalization::Kind;
-  at::Tensor levels = at::zeros({static_cast<int64_t>(rows.size())}, at::kFloat);
-  if (normalization_.kind == Kind::scale) return levels;
+  at::Tensor levels = at::empty({static_cast<int64_t>(rows.size())}, at::kFloat);
   for (size_t i = 0; i < rows.size(); ++i) {
-    double mean = normalization_.mean;
-    double deviation = normalization_.deviation;
-    if (normalization_.kind == Kind::per_image) {
-      double sum = 0;
-      double squares = 0;
-      const auto image = dataset_.image(rows[i]);
-      for (const uint8_t level : image) {
-        sum += level;
-        squares += static_cast<double>(level) * level;
-      }
-      const auto count = static_cast<double>(image.size());
-      mean = sum / count / 255;
-      deviation = std::sqrt(std::max(0.0, squares / count - (sum / count) * (sum / count))) / 255;
-    }
-    levels.data_ptr<float>()[i] = static_cast<float>(-mean / std::max(deviation, kLeastDeviation));
+    levels.data_ptr<float>()[i] = data::black_level(dataset_.image(rows[i]), normalization_);
   }
   return levels;
 }

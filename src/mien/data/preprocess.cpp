@@ -73,6 +73,21 @@ Moments moments_of(std::span<const float> levels) {
   return moments_of(static_cast<long double>(levels.size()), sum, sum_of_squares);
 }
 
+/// Level x becomes (x - mean) * factor.
+struct Line {
+  float mean, factor;
+};
+
+/// That of `levels` where the normalisation is not `scale`, which divides by 255 instead.
+template <class Level>
+Line line_of(std::span<const Level> levels, const Normalization& normalization) {
+  const Moments moments = normalization.kind == Normalization::Kind::per_image
+                              ? moments_of(levels)
+                              : Moments{normalization.mean, normalization.deviation};
+  return {static_cast<float>(255 * moments.mean),
+          static_cast<float>(1 / (255 * std::max(moments.deviation, kLeastDeviation)))};
+}
+
 /// out = (x/255 - mean) / deviation.
 template <class Level>
 void normalize(std::span<const Level> levels, const Normalization& normalization, float* out) {
@@ -80,11 +95,7 @@ void normalize(std::span<const Level> levels, const Normalization& normalization
     for (size_t i = 0; i < levels.size(); ++i) out[i] = static_cast<float>(levels[i]) / 255.0F;
     return;
   }
-  const Moments moments = normalization.kind == Normalization::Kind::per_image
-                              ? moments_of(levels)
-                              : Moments{normalization.mean, normalization.deviation};
-  const auto mean = static_cast<float>(255 * moments.mean);
-  const auto factor = static_cast<float>(1 / (255 * std::max(moments.deviation, kLeastDeviation)));
+  const auto [mean, factor] = line_of(levels, normalization);
   for (size_t i = 0; i < levels.size(); ++i) out[i] = (static_cast<float>(levels[i]) - mean) * factor;
 }
 
@@ -92,6 +103,12 @@ void normalize(std::span<const Level> levels, const Normalization& normalization
 
 void normalize_image(std::span<const uint8_t> image, const Normalization& normalization, float* out) {
   normalize(image, normalization, out);
+}
+
+float black_level(std::span<const uint8_t> image, const Normalization& normalization) {
+  if (normalization.kind == Normalization::Kind::scale) return 0;
+  const auto [mean, factor] = line_of(image, normalization);
+  return (0.0F - mean) * factor;
 }
 
 void normalize_levels(std::span<float> levels, const Normalization& normalization) {

@@ -12,7 +12,10 @@ namespace mien::data {
 /// mean and deviation of `per_image` are over all channels, the deviation being the population's (divided by N).
 void normalize_image(std::span<const uint8_t> image, const network::Normalization& normalization, float* out);
 
-/// The same for grey levels in [0, 255] that need not be whole; `levels` is changed in place.
+/// What normalize_image makes of a byte 0 in `image`.
+float black_level(std::span<const uint8_t> image, const network::Normalization& normalization);
+
+/// normalize_image for grey levels in [0, 255] that need not be whole; `levels` is changed in place.
 void normalize_levels(std::span<float> levels, const network::Normalization& normalization);
 
 /// The normalisation of `kind`; for `dataset`, with the mean and population deviation (at least 1e-3) of all pixels of

@@ -83,9 +83,8 @@ Predictions predict(const network::Network& network,
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
     if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
     const int64_t n = std::min(options.batch_size, count - begin);
-    at::Tensor images =
-        normalized_images(dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)));
-    images = images.to(device).contiguous(at::MemoryFormat::ChannelsLast);
+    const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
+    const at::Tensor images = normalized_images(dataset, normalization, part).to(device);
     at::Tensor logits = network.forward(images, network::Mode::evaluation);
     if (options.flip_average) {
       logits = (logits + network.forward(images.flip({3}).contiguous(at::MemoryFormat::ChannelsLast),

@@ -10,7 +10,7 @@ namespace mien::explain {
 
 /// What the layers after `layer` read of a batch: the outputs of layers up to it, by index; those that no later layer
 /// reads are undefined, except `layer`'s own. Computed in evaluation mode without an autograd graph.
-/// Throws Error(usage) as Network::forward_visit does.
+/// Throws Error(usage) as Network::forward_until does.
 std::vector<at::Tensor> outputs_until(const network::Network& network, const at::Tensor& images, int layer);
 
 /// Logits [N,K] from what `outputs_until` gave, with changes to it if the caller made any: only the layers after

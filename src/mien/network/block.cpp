@@ -78,10 +78,6 @@ at::Tensor normalisation(const BlockCall& call, const BlockArguments& block) {
       block_kernels().statistics(block, begin, end, part);
     });
   }
-  if (call.batch_statistics) {
-    call.running_mean.unsafeGetTensorImpl()->bump_version();
-    call.running_variance.unsafeGetTensorImpl()->bump_version();
-  }
   for (int64_t c = 0; c < channels; ++c) {
     double m = running_mean[c];
     double variance = running_variance[c];

@@ -57,10 +57,6 @@ ConvolutionArguments arguments_of(const at::Tensor& x, const at::Tensor& weight,
           .pad_width = geometry.padding[1]};
 }
 
-int64_t out_pixels(const at::Tensor& x, const at::Tensor& weight, const Geometry& geometry) {
-  return arguments_of(x, weight, geometry).out_pixels();
-}
-
 bool has_kernel(const at::Tensor& weight, const Geometry& geometry) {
   return geometry.groups == 1 && weight.size(0) % convolution_kernels().lanes == 0;
 }
@@ -221,11 +217,11 @@ at::Tensor empty_output(const ConvolutionArguments& c, int64_t pool, const at::T
 }
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry) {
-  const bool is_faster = x.size(1) <= kFewChannels || out_pixels(x, weight, geometry) <= kFewPixels;
+  const ConvolutionArguments c = arguments_of(x, weight, geometry);
+  const bool is_faster = c.channels <= kFewChannels || c.out_pixels() <= kFewPixels;
   if (!has_kernel(weight, geometry) || !is_faster) {
     return at::conv2d(x, weight, bias, {geometry.stride, geometry.stride}, geometry.padding, {1, 1}, geometry.groups);
   }
-  const ConvolutionArguments c = arguments_of(x, weight, geometry);
   const at::Tensor y = empty_output(c, 1, x);
   convolve(c, channels_last(x), packed(weight), bias.defined() ? bias.data_ptr<float>() : nullptr, nullptr, y);
   return y;
@@ -383,14 +379,12 @@ at::Tensor run_convolution_block(const ConvolutionCall& call,
                                  PackedWeights& cache) {
   const Geometry geometry{call.stride, call.padding, call.groups};
   const at::NoGradGuard no_grad;
-  const int64_t taps = call.weight.numel() / call.weight.size(0);
-  const bool is_faster =
-      x.size(0) <= kFewImages || taps <= kFewTaps || out_pixels(x, call.weight, geometry) <= kFewPixels;
+  const ConvolutionArguments c = arguments_of(x, call.weight, geometry);
+  const bool is_faster = c.images <= kFewImages || c.taps() <= kFewTaps || c.out_pixels() <= kFewPixels;
   if (!has_kernel(call.weight, geometry) || !is_faster) {
     const at::Tensor y = forward(x, call.weight, call.bias, geometry);
     return block == nullptr ? y : run_block(std::move(*block), y, {});
   }
-  const ConvolutionArguments c = arguments_of(x, call.weight, geometry);
   const at::Tensor weight = cache.of(call.weight);
   const float* const bias = call.bias.defined() ? call.bias.data_ptr<float>() : nullptr;
   const at::Tensor table = block == nullptr ? at::Tensor() : set_evaluation_table(*block, c.out_channels);

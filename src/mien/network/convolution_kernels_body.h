@@ -52,35 +52,42 @@ void weight_tile(const Walk& walk, const float* x, const float* dy, float* weigh
 
 using WeightTile = void (*)(const Walk&, const float*, const float*, float*);
 
-template <int64_t tile_vectors>
-WeightTile weight_tile_of(int64_t tile_rows) {
-  switch (tile_rows) {
+/// What `choose` has for a tile of `rows` by `vectors`, which its template operator() takes as constants.
+template <int64_t vectors, class Choose>
+auto tile_of(int64_t rows, const Choose& choose) {
+  switch (rows) {
     case 1:
-      return weight_tile<1, tile_vectors>;
+      return choose.template operator()<1, vectors>();
     case 2:
-      return weight_tile<2, tile_vectors>;
+      return choose.template operator()<2, vectors>();
     case 3:
-      return weight_tile<3, tile_vectors>;
+      return choose.template operator()<3, vectors>();
     case 4:
-      return weight_tile<4, tile_vectors>;
+      return choose.template operator()<4, vectors>();
     case 5:
-      return weight_tile<5, tile_vectors>;
+      return choose.template operator()<5, vectors>();
     default:
-      return weight_tile<6, tile_vectors>;
+      return choose.template operator()<kTileRows, vectors>();
   }
 }
 
-WeightTile weight_tile_of(int64_t tile_rows, int64_t tile_vectors) {
-  switch (tile_vectors) {
+template <class Choose>
+auto tile_of(int64_t rows, int64_t vectors, const Choose& choose) {
+  constexpr int64_t kThree = kTileVectors < 3 ? kTileVectors : 3;
+  switch (vectors) {
     case 1:
-      return weight_tile_of<1>(tile_rows);
+      return tile_of<1>(rows, choose);
     case 2:
-      return weight_tile_of<2>(tile_rows);
+      return tile_of<2>(rows, choose);
     case 3:
-      return weight_tile_of < kTileVectors < 3 ? kTileVectors : 3 > (tile_rows);
+      return tile_of<kThree>(rows, choose);
     default:
-      return weight_tile_of<kTileVectors>(tile_rows);
+      return tile_of<kTileVectors>(rows, choose);
   }
+}
+
+WeightTile weight_tile_of(int64_t rows, int64_t vectors) {
+  return tile_of(rows, vectors, []<int64_t r, int64_t v>() -> WeightTile { return weight_tile<r, v>; });
 }
 
 /// Rows [first, first + rows) of one padded image, counted with the padding, to `to` [rows, width + 2 pad_width, C].
@@ -166,8 +173,7 @@ struct Piece {
   int64_t rows, length, row_step;
 };
 
-/// Adds one piece's products to a tile of the output, or, with `start`, to the bias it points to (`is_first` without
-/// it: to 0).
+/// Adds one piece's products to a tile of the output; the first piece's to the bias at `start` instead (nullptr: to 0).
 template <int64_t pixels, int64_t vectors>
 void forward_tile(const Piece& piece,
                   const float* x,
@@ -218,35 +224,8 @@ void forward_tile(const Piece& piece,
 using ForwardTile =
     void (*)(const Piece&, const float*, const int64_t*, const float*, bool, const float*, float*, int64_t);
 
-template <int64_t vectors>
-ForwardTile forward_tile_of(int64_t pixels) {
-  switch (pixels) {
-    case 1:
-      return forward_tile<1, vectors>;
-    case 2:
-      return forward_tile<2, vectors>;
-    case 3:
-      return forward_tile<3, vectors>;
-    case 4:
-      return forward_tile<4, vectors>;
-    case 5:
-      return forward_tile<5, vectors>;
-    default:
-      return forward_tile<6, vectors>;
-  }
-}
-
 ForwardTile forward_tile_of(int64_t pixels, int64_t vectors) {
-  switch (vectors) {
-    case 1:
-      return forward_tile_of<1>(pixels);
-    case 2:
-      return forward_tile_of<2>(pixels);
-    case 3:
-      return forward_tile_of < kTileVectors < 3 ? kTileVectors : 3 > (pixels);
-    default:
-      return forward_tile_of<kTileVectors>(pixels);
-  }
+  return tile_of(pixels, vectors, []<int64_t p, int64_t v>() -> ForwardTile { return forward_tile<p, v>; });
 }
 
 /// One block of output channels of all pixels of a unit, whose padded input lies at `padded` and whose pixels start at

@@ -14,7 +14,8 @@ struct LearningRateCurve {
 };
 
 /// Raises the learning rate geometrically over `steps` batches and watches the loss; stops when the smoothed loss is
-/// four times its best. Loss, class weights and the order of the rows are those of `train`. Works on a copy: `network` keeps its weights.
+/// four times its best. Loss, class weights and the order of the rows are those of `train`. Works on a copy: `network`
+/// keeps its weights.
 /// @source Smith 2017, "Cyclical Learning Rates", section 3.3; smoothing and stop as fastai's lr_find.
 LearningRateCurve find_learning_rate(const network::Network& network,
                                      const TrainingInput& input,
