@@ -8,13 +8,14 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "mien/app/tensor_memory.h"
 #include "mien/network/block.h"
 #include "mien/network/convolution.h"
-#include "mien/network/convolution_kernels.h"
+#include "mien/network/kernels/convolution_kernels.h"
+#include "mien/runtime/tensor_memory.h"
 
 namespace {
 
@@ -83,7 +84,7 @@ void measure(const Shape& s, int64_t images) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  mien::app::reuse_tensor_memory();
+  mien::runtime::reuse_tensor_memory();
   if (argc > 2) at::set_num_threads(std::atoi(argv[2]));
   const int64_t images = argc > 1 ? std::atoll(argv[1]) : 128;
   const at::NoGradGuard no_grad;

@@ -1,7 +1,7 @@
 """How far a linear classifier gets on drawn faces: usage `linear_baseline.py faces.csv`, the csv that `mien data draw` writes.
 
 Logistic regression (scikit-learn) on pixels brought to mean 0 and deviation 1 per face, fitted on the Training rows and
-judged on the PublicTest rows; prints the accuracy for three strengths of regularisation.
+judged on the PublicTest rows; prints the accuracy for three strengths of regularization.
 """
 import sys, warnings
 import numpy as np

@@ -33,13 +33,15 @@ layers = [
 
 }  // namespace
 
-Child::Child(const std::vector<std::string>& words, const fs::path& folder, const StartOptions& options) : folder_(folder) {
+Child::Child(const std::vector<std::string>& words, const fs::path& folder, const StartOptions& options)
+    : folder_(folder) {
   std::vector<std::string> all{options.program};
   all.insert(all.end(), words.begin(), words.end());
   std::vector<char*> pointers;
   for (std::string& word : all) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  const std::string search_path = options.with_pictures ? std::string("PATH=") + std::getenv("PATH") : "PATH=/nonexistent";
+  const std::string search_path =
+      options.with_pictures ? std::string("PATH=") + std::getenv("PATH") : "PATH=/nonexistent";
   const std::string home = "HOME=" + folder.string();
   std::vector<const char*> environment{search_path.c_str(), home.c_str(), "OMP_NUM_THREADS=1", nullptr};
   const std::string out = (folder / "stdout").string();
@@ -81,7 +83,9 @@ Outcome Child::wait() {
     wait_status_ = status;
   }
   const int status = *wait_status_;
-  return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), .out = contents(folder_ / "stdout"), .err = contents(folder_ / "stderr")};
+  return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+          .out = contents(folder_ / "stdout"),
+          .err = contents(folder_ / "stderr")};
 }
 
 void CliTest::SetUp() {
@@ -103,10 +107,14 @@ void CliTest::write(const std::string& name, const std::string& text) const {
 
 std::string CliTest::read(const std::string& name) const { return contents(path(name)); }
 
-Outcome CliTest::mien(const std::vector<std::string>& words, const StartOptions& options) const { return Child(words, folder_, options).wait(); }
+Outcome CliTest::mien(const std::vector<std::string>& words, const StartOptions& options) const {
+  return Child(words, folder_, options).wait();
+}
 
 std::vector<std::string> CliTest::training(const std::vector<std::string>& more) const {
-  return std::vector<std::string>{"train", "--network", "small.toml", "--data", "drawn:140", "--epochs", "2", "--threads", "1"} + more;
+  return std::vector<std::string>{
+             "train", "--network", "small.toml", "--data", "drawn:140", "--epochs", "2", "--threads", "1"} +
+         more;
 }
 
 const std::string& CliTest::faces_csv() const {
@@ -119,7 +127,8 @@ const std::string& CliTest::faces_csv() const {
 
 testing::AssertionResult refused(const Outcome& outcome, int status, const std::vector<std::string>& parts) {
   const auto fail = [&](const std::string& why) {
-    return testing::AssertionFailure() << why << "\nstatus " << outcome.status << "\nstdout: " << outcome.out.substr(0, 500)
+    return testing::AssertionFailure() << why << "\nstatus " << outcome.status
+                                       << "\nstdout: " << outcome.out.substr(0, 500)
                                        << "\nstderr: " << outcome.err.substr(0, 1000);
   };
   if (outcome.status != status) return fail("expected status " + std::to_string(status));

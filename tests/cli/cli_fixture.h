@@ -52,7 +52,7 @@ class CliTest : public testing::Test {
   Outcome mien(const std::vector<std::string>& words, const StartOptions& options = {}) const;
   /// Words of a training of a second, on one thread.
   std::vector<std::string> training(const std::vector<std::string>& more = {}) const;
-  /// A labelled csv of drawn faces.
+  /// A labeled csv of drawn faces.
   const std::string& faces_csv() const;
 
  private:

@@ -1,6 +1,6 @@
-#include "cli/cli_fixture.h"
 #include <set>
 
+#include "cli/cli_fixture.h"
 #include <nlohmann/json.hpp>
 
 namespace mien {
@@ -66,13 +66,17 @@ bool fails_saying(const Outcome& outcome, int status, const std::string& text) {
 
 TEST_F(Explain, SaysInOneLineWhatIsWrong) {
   EXPECT_TRUE(refused(mien({"explain", kRun, "drawn:70", "--method", "salience"}), 2, {"'salience'", "'saliency'"}));
-  EXPECT_TRUE(fails_saying(mien({"explain", kRun, "drawn:70", "--rows", "70"}), 2, "row 70 does not exist: drawn:10:0 has rows 0 to 69"));
+  EXPECT_TRUE(fails_saying(
+      mien({"explain", kRun, "drawn:70", "--rows", "70"}), 2, "row 70 does not exist: drawn:10:0 has rows 0 to 69"));
   EXPECT_TRUE(refused(mien({"explain", kRun, "drawn:70", "--faces", "corect-per-class"}), 2, {"correct-per-class"}));
   EXPECT_TRUE(refused(mien({"explain", "none", "drawn:70"}), 3, {"none", "No such file"}));
   EXPECT_TRUE(refused(mien({"explain", kRun, "none.csv"}), 3, {"none.csv"}));
   EXPECT_TRUE(refused(mien({"inside", "ascent", kRun, "--layers", "conv9"}), 2, {"conv9", "conv1"}));
-  EXPECT_TRUE(refused(mien({"inside", "faces", kRun, "drawn:70", "--rows", "3"}), 2, {"--rows"})) << "it searches, it is not told";
-  EXPECT_TRUE(fails_saying(mien({"run", "hw3-2017", "--data", "drawn:70", "--weights", kRun, "--out", "x"}), 2, "--weights is of network small"));
+  EXPECT_TRUE(refused(mien({"inside", "faces", kRun, "drawn:70", "--rows", "3"}), 2, {"--rows"}))
+      << "it searches, it is not told";
+  EXPECT_TRUE(fails_saying(mien({"run", "hw3-2017", "--data", "drawn:70", "--weights", kRun, "--out", "x"}),
+                           2,
+                           "--weights is of network small"));
 }
 
 class Methods : public CliTest {};
@@ -88,7 +92,8 @@ TEST_F(Methods, AreOneTableWithFamilyCostNeedsAndSource) {
   EXPECT_GE(json.size(), 30U);
   const std::set<std::string> undefined{"guided-backprop", "deconvnet", "guided-grad-cam", "cam"};  // for leaky4
   for (const auto& row : json)
-    EXPECT_EQ(undefined.contains(row.at("name").get<std::string>()), !row.at("obstacle").get<std::string>().empty()) << row;
+    EXPECT_EQ(undefined.contains(row.at("name").get<std::string>()), !row.at("obstacle").get<std::string>().empty())
+        << row;
 }
 
 }  // namespace

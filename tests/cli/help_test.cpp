@@ -39,7 +39,8 @@ TEST_F(Help, OfEveryCommandExitsWithZeroAndNamesTheCommand) {
   for (const std::string& name : names) {
     const size_t space = name.find(' ');
     const std::vector<std::string> words =
-        space == std::string::npos ? std::vector<std::string>{name} : std::vector<std::string>{name.substr(0, space), name.substr(space + 1)};
+        space == std::string::npos ? std::vector<std::string>{name}
+                                   : std::vector<std::string>{name.substr(0, space), name.substr(space + 1)};
     const Outcome outcome = mien(words + std::vector<std::string>{"--help"});
     EXPECT_EQ(outcome.status, 0) << name << outcome.err;
     EXPECT_NE(outcome.out.find("usage: mien " + name), std::string::npos) << outcome.out;
@@ -78,8 +79,14 @@ TEST_F(Help, TheReferenceInDocsIsUpToDate) {
 }
 
 /// What must be answered before libtorch is loaded.
-const std::vector<std::vector<std::string>> kQuickQuestions{{"--help"},           {"train", "--help"}, {"bench", "--help"},       {"--version"},
-                                                            {"networks", "list"}, {"run", "list"},     {"train", "--epoch", "3"}, {"trian"}};
+const std::vector<std::vector<std::string>> kQuickQuestions{{"--help"},
+                                                            {"train", "--help"},
+                                                            {"bench", "--help"},
+                                                            {"--version"},
+                                                            {"networks", "list"},
+                                                            {"run", "list"},
+                                                            {"train", "--epoch", "3"},
+                                                            {"trian"}};
 
 TEST_F(Help, AndMistakesAreAnsweredAtOnce) {
   for (const auto& words : kQuickQuestions) {
@@ -114,7 +121,8 @@ TEST_F(Help, AProgramWithoutItsOtherHalfSaysWhatIsMissing) {
   std::filesystem::copy_file(MIEN_PROGRAM, path("mien"));
   const std::string alone = path("mien").string();
   EXPECT_EQ(Child({"--help"}, path("."), {.program = alone.c_str()}).wait().status, 0);
-  EXPECT_TRUE(refused(Child({"doctor"}, path("."), {.program = alone.c_str()}).wait(), 1, {"mien-compute", "beside mien"}));
+  EXPECT_TRUE(
+      refused(Child({"doctor"}, path("."), {.program = alone.c_str()}).wait(), 1, {"mien-compute", "beside mien"}));
 }
 
 TEST_F(Help, AConfigFromAPipeReachesTheProgramThatTrains) {
@@ -136,8 +144,17 @@ std::string values(const std::string& toml) {
 }
 
 TEST_F(Config, PrintedOptionsReadBackTheSame) {
-  const std::vector<std::string> flags{"--lr",   "0.0123",      "--sched", "cosine", "--no-stratified", "--cells", "sad:neutral,fear:sad",
-                                       "--name", "a \"b\" \\c", "--mixup", "1e-05"};
+  const std::vector<std::string> flags{"--lr",
+                                       "0.0123",
+                                       "--sched",
+                                       "cosine",
+                                       "--no-stratified",
+                                       "--cells",
+                                       "sad:neutral,fear:sad",
+                                       "--name",
+                                       "a \"b\" \\c",
+                                       "--mixup",
+                                       "1e-05"};
   const Outcome first = mien(std::vector<std::string>{"train", "--print-config"} + flags);
   ASSERT_EQ(first.status, 0) << first.err;
   EXPECT_NE(first.out.find("lr = 0.0123  # command line"), std::string::npos) << first.out;
@@ -150,7 +167,8 @@ TEST_F(Config, PrintedOptionsReadBackTheSame) {
 TEST_F(Config, FlagsOverruleFilesAndLaterFilesEarlierOnes) {
   write("a.toml", "epochs = 3\n[optimizer]\nlr = 0.5\n");
   write("b.toml", "epochs = 4\n");
-  const Outcome outcome = mien({"train", "--momentum", "0.7", "--config", "a.toml", "--config", "b.toml", "--lr=0.25", "--print-config"});
+  const Outcome outcome =
+      mien({"train", "--momentum", "0.7", "--config", "a.toml", "--config", "b.toml", "--lr=0.25", "--print-config"});
   EXPECT_NE(outcome.out.find("epochs = 4  # config file: b.toml:1"), std::string::npos) << outcome.out << outcome.err;
   EXPECT_NE(outcome.out.find("lr = 0.25  # command line"), std::string::npos);
   EXPECT_NE(outcome.out.find("momentum = 0.7"), std::string::npos);

@@ -1,6 +1,5 @@
-#include <nlohmann/json.hpp>
-
 #include "cli/cli_fixture.h"
+#include <nlohmann/json.hpp>
 
 namespace mien {
 namespace {

@@ -1,7 +1,6 @@
-#include <csignal>
-
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <random>
 #include <thread>
 
@@ -16,10 +15,14 @@ class Resume : public CliTest {
  protected:
   /// A training of about two seconds in which every random choice plays a part.
   std::vector<std::string> long_training(const std::string& name) const {
-    return {"train",   "--network", "small.toml", "--data",  "drawn:420", "--epochs", "10",      "--batch-size", "16",  "--threads", "1",   "--name", name,
-            "--sched", "one-cycle", "--flip",     "0.5",     "--rotate",  "10",       "--mixup", "0.2",          "--lr", "0.003",     "--model-ema-decay", "0.9"};
+    return {"train", "--network", "small.toml", "--data",  "drawn:420", "--epochs", "10",        "--batch-size",
+            "16",    "--threads", "1",          "--name",  name,        "--sched",  "one-cycle", "--flip",
+            "0.5",   "--rotate",  "10",         "--mixup", "0.2",       "--lr",     "0.003",     "--model-ema-decay",
+            "0.9"};
   }
-  std::string weights(const std::string& name) const { return read("runs/train/" + name + "/weights/best.safetensors"); }
+  std::string weights(const std::string& name) const {
+    return read("runs/train/" + name + "/weights/best.safetensors");
+  }
   size_t epochs_done(const std::string& name) const {
     const std::string csv = read("runs/train/" + name + "/results.csv");
     return csv.empty() ? 0 : static_cast<size_t>(std::count(csv.begin(), csv.end(), '\n')) - 1;
@@ -57,7 +60,8 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
     // At first while it trains, then anywhere; after four kills it may finish.
     const size_t wanted = epochs_done("killed") + 1 + random() % 2;
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (child.is_running() && epochs_done("killed") < wanted && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(milliseconds(2));
+    while (child.is_running() && epochs_done("killed") < wanted && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(milliseconds(2));
     std::this_thread::sleep_for(milliseconds(random() % 60));
     if (kills < 4 && child.is_running()) {
       child.send(SIGKILL);
@@ -77,11 +81,13 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
 
 TEST_F(Resume, AFinishedRunIsNotOverwritten) {
   for (int i = 0; i < 3; ++i) ASSERT_EQ(mien(training()).status, 0);
-  for (const char* name : {"small", "small2", "small3"}) EXPECT_TRUE(std::filesystem::exists(path(std::string("runs/train/") + name + "/report.html"))) << name;
+  for (const char* name : {"small", "small2", "small3"})
+    EXPECT_TRUE(std::filesystem::exists(path(std::string("runs/train/") + name + "/report.html"))) << name;
   EXPECT_EQ(weights("small"), weights("small2")) << "the same command gives the same bytes";
   write("runs/train/small/note.txt", "of the old run");
   ASSERT_EQ(mien(training({"--exist-ok"})).status, 0);
-  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small/note.txt"))) << "--exist-ok replaces what the folder holds";
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small/note.txt")))
+      << "--exist-ok replaces what the folder holds";
   EXPECT_FALSE(std::filesystem::exists(path("runs/train/small4")));
 }
 
@@ -89,7 +95,8 @@ TEST_F(Resume, TwoAtOnceDoNotShareAFolder) {
   Child first(long_training("both"), path("."), {});
   while (first.is_running() && epochs_done("both") < 1) std::this_thread::sleep_for(milliseconds(5));
   write("elsewhere/small.toml", read("small.toml"));
-  Child second(long_training("both") + std::vector<std::string>{"--project", path("runs/train")}, path("elsewhere"), {});
+  Child second(
+      long_training("both") + std::vector<std::string>{"--project", path("runs/train")}, path("elsewhere"), {});
   EXPECT_EQ(second.wait().status, 0);
   EXPECT_EQ(first.wait().status, 0);
   EXPECT_FALSE(weights("both").empty());

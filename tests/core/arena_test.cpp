@@ -45,7 +45,7 @@ TEST(Arena, WorkThatRepeatsItselfGetsTheSameBlocksAndTheArenaDoesNotGrow) {
   EXPECT_EQ(arena.used(), 0U);
 }
 
-TEST(Arena, FreeNeighboursJoinInEveryOrderOfRelease) {
+TEST(Arena, FreeNeighborsJoinInEveryOrderOfRelease) {
   for (const std::vector<int>& order : {std::vector{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}) {
     Arena arena(64 * kMega);
     const std::vector<void*> blocks{arena.allocate(kMega), arena.allocate(kMega), arena.allocate(kMega)};

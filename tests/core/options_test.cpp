@@ -15,7 +15,7 @@ struct SampleOptions {
   int64_t epochs = 50;
   double learning_rate = 0.002;
   bool resume = false;
-  std::string optimiser = "adam";
+  std::string optimizer = "adam";
   std::string note = "";
   std::vector<std::string> methods{"saliency", "lime"};
 
@@ -25,7 +25,7 @@ struct SampleOptions {
                 {.name = "epochs", .help = "passes over the data", .unit = "epochs", .minimum = 1, .maximum = 1000});
     options.add(&learning_rate, {.name = "learning-rate", .help = "step size", .minimum = 0});
     options.add(&resume, {.name = "resume", .help = "go on where the run stopped"});
-    options.add(&optimiser, {.name = "optimiser", .help = "rule of the step", .choices = {"adam", "sgd"}});
+    options.add(&optimizer, {.name = "optimizer", .help = "rule of the step", .choices = {"adam", "sgd"}});
     options.group("explain");
     options.add(&methods, {.name = "methods", .help = "what to draw", .choices = {"saliency", "lime", "grad-cam"}});
     options.group("training");  // a second struct may add to a group that another has begun
@@ -52,13 +52,13 @@ TEST_F(Options, SetTheFieldsTheyWereBoundTo) {
   set("epochs", "3");
   set("learning-rate", "1e-3");
   set("resume", "true");
-  set("optimiser", "sgd");
+  set("optimizer", "sgd");
   set("methods", "grad-cam, lime");
   set("note", "größer, = \"besser\"");
   EXPECT_EQ(values_.epochs, 3);
   EXPECT_EQ(values_.learning_rate, 0.001);
   EXPECT_TRUE(values_.resume);
-  EXPECT_EQ(values_.optimiser, "sgd");
+  EXPECT_EQ(values_.optimizer, "sgd");
   EXPECT_EQ(values_.methods, (std::vector<std::string>{"grad-cam", "lime"}));
   EXPECT_EQ(values_.note, "größer, = \"besser\"");
   set("methods", "");
@@ -97,8 +97,8 @@ TEST_F(Options, RefuseTextOfAnotherKind) {
 }
 
 TEST_F(Options, SuggestTheNearestChoice) {
-  EXPECT_EQ(error_of("optimiser", "adan"),
-            "--optimiser: optimiser is 'adan', expected one of: adam, sgd. hint: did you mean 'adam'?");
+  EXPECT_EQ(error_of("optimizer", "adan"),
+            "--optimizer: optimizer is 'adan', expected one of: adam, sgd. hint: did you mean 'adam'?");
   EXPECT_EQ(
       error_of("methods", "lime,gradcam"),
       "--methods: methods is 'gradcam', expected a list of: saliency, lime, grad-cam. hint: did you mean 'grad-cam'?");
@@ -125,7 +125,7 @@ TEST_F(Options, ComeBackFromTheirTomlUnchanged) {
   set_from_toml(back, toml, "args.toml", Origin::config_file);
   EXPECT_EQ(values.epochs, values_.epochs);
   EXPECT_EQ(values.learning_rate, values_.learning_rate);
-  EXPECT_EQ(values.optimiser, values_.optimiser);
+  EXPECT_EQ(values.optimizer, values_.optimizer);
   EXPECT_EQ(values.methods, values_.methods);
   EXPECT_EQ(values.note, values_.note);
 }

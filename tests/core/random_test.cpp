@@ -56,7 +56,7 @@ TEST(RandomStream, DiffersWhenAnyCoordinateDiffers) {
   EXPECT_EQ(firsts.size(), streams);
 }
 
-TEST(RandomStream, OfNeighbouringCoordinatesIsUncorrelated) {
+TEST(RandomStream, OfNeighboringCoordinatesIsUncorrelated) {
   for (const int coordinate : {0, 1, 2}) {
     double sum = 0;
     constexpr int kCount = 100'000;

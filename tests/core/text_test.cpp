@@ -13,7 +13,7 @@ const std::vector<std::string> kWords{"epochs", "batch-size", "learning-rate", "
 TEST(DidYouMean, FindsTheWordBehindALikelySlip) {
   EXPECT_EQ(did_you_mean("epoch", kWords), "epochs");
   EXPECT_EQ(did_you_mean("batchsize", kWords), "batch-size");
-  EXPECT_EQ(did_you_mean("sede", kWords), "seed");  // neighbours swapped: one slip, not two
+  EXPECT_EQ(did_you_mean("sede", kWords), "seed");  // neighbors swapped: one slip, not two
 }
 
 TEST(DidYouMean, StaysSilentWhenNothingIsNear) {

@@ -44,21 +44,21 @@ std::vector<float> applied(const std::vector<uint8_t>& image,
   return out;
 }
 
-struct Centre {
+struct Center {
   double x = 0, y = 0;
 };
 
 /// Where the light of a picture is on average.
-Centre centre_of_light(const std::vector<float>& picture) {
-  Centre centre;
+Center center_of_light(const std::vector<float>& picture) {
+  Center center;
   double total = 0;
   for (int64_t i = 0; i < kSide * kSide; ++i) {
     const double level = picture[static_cast<size_t>(i)];
-    centre.x += level * static_cast<double>(i % kSide);
-    centre.y += level * static_cast<double>(i / kSide);
+    center.x += level * static_cast<double>(i % kSide);
+    center.y += level * static_cast<double>(i / kSide);
     total += level;
   }
-  return {centre.x / total, centre.y / total};
+  return {center.x / total, center.y / total};
 }
 
 AugmentOptions everything() {
@@ -125,7 +125,7 @@ TEST(Augmenter, AShiftByWholePixelsIsExact) {
   }
 }
 
-TEST(Augmenter, AShiftByHalfAPixelIsTheMeanOfNeighbours) {
+TEST(Augmenter, AShiftByHalfAPixelIsTheMeanOfNeighbors) {
   const std::vector<uint8_t> image = random_image(4);
   const std::vector<float> out = applied(image, {.shift_x = 0.5});
   for (size_t x = 1; x < kSide; ++x) {
@@ -135,7 +135,7 @@ TEST(Augmenter, AShiftByHalfAPixelIsTheMeanOfNeighbours) {
 
 TEST(Augmenter, ATurnMovesADotWhereGeometrySays) {
   for (const double degrees : {-30.0, -7.0, 12.0, 45.0, 90.0}) {
-    const Centre found = centre_of_light(applied(dot_image(36, 20), {.angle_degrees = degrees}));
+    const Center found = center_of_light(applied(dot_image(36, 20), {.angle_degrees = degrees}));
     const double angle = degrees * 3.14159265358979 / 180;
     const double dx = 36 - 23.5;
     const double dy = 20 - 23.5;
@@ -146,32 +146,32 @@ TEST(Augmenter, ATurnMovesADotWhereGeometrySays) {
 }
 
 TEST(Augmenter, AQuarterTurnClockwiseBringsTheTopToTheRight) {
-  const Centre found = centre_of_light(applied(dot_image(23, 4), {.angle_degrees = 90}));
+  const Center found = center_of_light(applied(dot_image(23, 4), {.angle_degrees = 90}));
   EXPECT_NEAR(found.x, 43, 0.05);
   EXPECT_NEAR(found.y, 23, 0.05);
 }
 
-TEST(Augmenter, ZoomGrowsDistancesFromTheCentre) {
-  const Centre found = centre_of_light(applied(dot_image(33, 13), {.zoom = 1.5}));
+TEST(Augmenter, ZoomGrowsDistancesFromTheCenter) {
+  const Center found = center_of_light(applied(dot_image(33, 13), {.zoom = 1.5}));
   EXPECT_NEAR(found.x, 23.5 + 1.5 * 9.5, 0.3);
   EXPECT_NEAR(found.y, 23.5 - 1.5 * 10.5, 0.3);
 }
 
 TEST(Augmenter, ShearMovesTheLowerHalfToTheRight) {
-  const Centre found = centre_of_light(applied(dot_image(24, 40), {.shear_degrees = 20}));
+  const Center found = center_of_light(applied(dot_image(24, 40), {.shear_degrees = 20}));
   EXPECT_NEAR(found.x, 24 + std::tan(20 * 3.14159265 / 180) * (40 - 23.5), 0.3);
   EXPECT_NEAR(found.y, 40, 0.1);
 }
 
 TEST(Augmenter, AllMovesTogetherAreDoneInTheStatedOrder) {
-  // mirror, shear, turn, zoom about the centre, then shift
+  // mirror, shear, turn, zoom about the center, then shift
   const Augmentation all{
       .flip = true, .angle_degrees = 20, .shift_x = 2, .shift_y = -1, .zoom = 0.9, .shear_degrees = 8};
   const double angle = 20 * 3.14159265358979 / 180;
   double x = -(33 - 23.5);
   const double y = 18 - 23.5;
   x += std::tan(8 * 3.14159265358979 / 180) * y;
-  const Centre found = centre_of_light(applied(dot_image(33, 18), all));
+  const Center found = center_of_light(applied(dot_image(33, 18), all));
   EXPECT_NEAR(found.x, 23.5 + 2 + 0.9 * (std::cos(angle) * x - std::sin(angle) * y), 0.3);
   EXPECT_NEAR(found.y, 23.5 - 1 + 0.9 * (std::sin(angle) * x + std::cos(angle) * y), 0.3);
 }
@@ -217,7 +217,7 @@ TEST(Augmenter, ABlackImageGivesNoNanWhateverIsDone) {
   }
 }
 
-TEST(Augmenter, AnAugmentedImageIsNormalisedAfterwards) {
+TEST(Augmenter, AnAugmentedImageIsNormalizedAfterwards) {
   const std::vector<uint8_t> image = random_image(6);
   std::vector<float> out(image.size());
   for (int64_t row = 0; row < 20; ++row) {
@@ -344,7 +344,7 @@ TEST(AugmentOptions, BindDeclaresEveryFieldOnce) {
   EXPECT_EQ(options.rotate, 15);
   EXPECT_EQ(options.border, "black");
   EXPECT_THROW(set.set("flip", "1.5", Origin::command_line, "--flip 1.5"), Error);
-  EXPECT_THROW(set.set("border", "grey", Origin::command_line, "--border grey"), Error);
+  EXPECT_THROW(set.set("border", "gray", Origin::command_line, "--border gray"), Error);
 }
 
 /// Images whose every pixel is the row's number, and one-hot targets.

@@ -63,7 +63,7 @@ TEST(EpochOrder, IsAPermutationThatDependsOnSeedAndEpoch) {
 
 TEST(EpochOrder, BalancedShowsClassesAndTheirRowsEquallyOften) {
   Dataset dataset = random_dataset(100, 1);
-  for (size_t row = 0; row < 100; ++row) dataset.labels[row] = row < 3 ? 1 : row < 99 ? 4 : kUnlabelled;
+  for (size_t row = 0; row < 100; ++row) dataset.labels[row] = row < 3 ? 1 : row < 99 ? 4 : kUnlabeled;
   std::vector<int64_t> rows(100);
   std::iota(rows.begin(), rows.end(), int64_t{0});
   const auto order = balanced_epoch_order(dataset, rows, 1, 0);
@@ -82,7 +82,7 @@ TEST(EpochOrder, BalancedShowsClassesAndTheirRowsEquallyOften) {
   for (const auto& [row, count] : times) {
     EXPECT_TRUE(row < 3 || count == 1) << row;
   }
-  dataset.labels.assign(100, kUnlabelled);
+  dataset.labels.assign(100, kUnlabeled);
   EXPECT_EQ(error_of([&] { balanced_epoch_order(dataset, rows, 1, 0); }).code(), ErrorCode::bad_data);
 }
 

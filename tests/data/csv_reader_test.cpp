@@ -1,4 +1,4 @@
-#include "mien/data/csv_reader.h"
+#include "mien/data/readers/csv_reader.h"
 
 #include <fstream>
 
@@ -7,7 +7,7 @@
 
 #include "mien/core/text.h"
 #include "mien/data/csv_writer.h"
-#include "mien/data/pixel_text.h"
+#include "mien/data/readers/pixel_text.h"
 
 namespace mien::data {
 namespace {
@@ -25,7 +25,7 @@ std::vector<uint8_t> pixel_values(int64_t count, int salt = 0) {
   return values;
 }
 
-Dataset read(const std::string& content, CsvOptions options = {}, Listener& listener = silent_listener()) {
+Dataset read(const std::string& content, CsvOptions options = {}, ProgressListener& listener = silent_listener()) {
   const TemporaryFolder folder;
   return read_csv(folder.write("faces.csv", content), options, listener);
 }
@@ -103,9 +103,9 @@ TEST(CsvReader, TakesTheSideFromTheFirstRow) {
   EXPECT_EQ(dataset.pixels.size(), 2U * 96 * 96);
 }
 
-TEST(CsvReader, KeepsAnEmptyLabelAsUnlabelled) {
+TEST(CsvReader, KeepsAnEmptyLabelAsUnlabeled) {
   const Dataset dataset = read(fmt::format("emotion,pixels,Usage\n,{},PrivateTest\n", pixel_text(2304)));
-  EXPECT_EQ(dataset.labels, std::vector<int32_t>{kUnlabelled});
+  EXPECT_EQ(dataset.labels, std::vector<int32_t>{kUnlabeled});
   EXPECT_TRUE(dataset.usages == std::vector{Usage::private_test});
 }
 

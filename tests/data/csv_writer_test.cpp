@@ -2,7 +2,7 @@
 
 #include "data/data_testing.h"
 
-#include "mien/data/csv_reader.h"
+#include "mien/data/readers/csv_reader.h"
 
 namespace mien::data {
 namespace {
@@ -13,7 +13,7 @@ TEST(CsvWriter, WritesWhatTheReaderReadsBackInEveryStyle) {
   for (size_t row = 0; row < dataset.ids.size(); ++row) dataset.ids[row] = static_cast<int64_t>(500 + row);
   dataset.usages[3] = Usage::public_test;
   dataset.usages[4] = Usage::training;
-  dataset.labels[5] = kUnlabelled;
+  dataset.labels[5] = kUnlabeled;
   for (const char* const name : {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}) {
     SCOPED_TRACE(name);
     const auto path = folder.path() / "out.csv";

@@ -13,8 +13,8 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
-#include "mien/core/log.h"
 #include "mien/core/parallel.h"
+#include "mien/core/progress.h"
 #include "mien/core/random.h"
 #include "mien/data/dataset.h"
 
@@ -30,7 +30,7 @@ class ThreadCount {
 };
 
 /// Keeps what it hears.
-class RecordingListener final : public Listener {
+class RecordingListener final : public ProgressListener {
  public:
   void line(std::string_view text) override { lines.emplace_back(text); }
   void warning(std::string_view text) override { warnings.emplace_back(text); }

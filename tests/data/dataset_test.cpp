@@ -30,7 +30,7 @@ TEST(Dataset, SubsetTakesRowsInTheGivenOrderWithAllThatBelongsToThem) {
 TEST(Dataset, ConcatenateKeepsBothPartsAndFillsInWhatOneLacks) {
   Dataset first = random_dataset(3);
   Dataset second = random_dataset(2, 8, 9);
-  second.labels[1] = kUnlabelled;
+  second.labels[1] = kUnlabeled;
   first.label_distribution.assign(3 * 7, 1.0F / 7);
   second.evidence.assign(2 * 64, 255);
   const Dataset both = concatenate(first, second);
@@ -55,7 +55,7 @@ TEST(Dataset, ClassTableCountsEveryClassOfEveryUsage) {
   Dataset dataset = random_dataset(14);
   for (size_t row = 0; row < 14; ++row) dataset.usages[row] = row < 7 ? Usage::training : Usage::public_test;
   dataset.labels[0] = 3;
-  dataset.labels[13] = kUnlabelled;
+  dataset.labels[13] = kUnlabeled;
   EXPECT_EQ(class_table(dataset),
             "class           Training    share    PublicTest    share\n"
             "angry                  0    0.0 %             1   14.3 %\n"
@@ -65,7 +65,7 @@ TEST(Dataset, ClassTableCountsEveryClassOfEveryUsage) {
             "sad                    1   14.3 %             1   14.3 %\n"
             "surprise               1   14.3 %             1   14.3 %\n"
             "neutral                1   14.3 %             0    0.0 %\n"
-            "unlabelled             0    0.0 %             1   14.3 %\n"
+            "unlabeled             0    0.0 %             1   14.3 %\n"
             "all                    7  100.0 %             7  100.0 %\n");
 }
 

@@ -1,4 +1,4 @@
-#include "mien/data/drawn_faces.h"
+#include "mien/data/synthetic/drawn_faces.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,8 +11,8 @@
 #include "mien/core/hash.h"
 #include "mien/core/parallel.h"
 #include "mien/core/random.h"
-#include "mien/data/face_painter.h"
-#include "mien/data/face_parameters.h"
+#include "mien/data/synthetic/face_painter.h"
+#include "mien/data/synthetic/face_parameters.h"
 
 namespace mien::data {
 namespace {
@@ -40,7 +40,7 @@ double evidence_share(const Dataset& faces, int64_t row, double left, double top
   return marked / all;
 }
 
-// Regions of a canonical (frontal, centred) face.
+// Regions of a canonical (frontal, centerd) face.
 double brow_share(const Dataset& faces, int64_t row) { return evidence_share(faces, row, 0.25, 0.26, 0.75, 0.40); }
 double nose_root_share(const Dataset& faces, int64_t row) { return evidence_share(faces, row, 0.42, 0.42, 0.58, 0.56); }
 double mouth_share(const Dataset& faces, int64_t row) { return evidence_share(faces, row, 0.35, 0.68, 0.65, 0.82); }

@@ -1,4 +1,4 @@
-#include "mien/data/ferplus.h"
+#include "mien/data/readers/ferplus.h"
 
 #include "data/data_testing.h"
 
@@ -8,7 +8,7 @@ namespace {
 constexpr const char* kHeader =
     "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n";
 
-/// Four training rows labelled 0, 1, 2, 3 and two of PublicTest labelled 4, 5.
+/// Four training rows labeled 0, 1, 2, 3 and two of PublicTest labeled 4, 5.
 Dataset six_rows() {
   Dataset dataset = random_dataset(6, 2);
   for (size_t row = 0; row < 6; ++row) dataset.usages[row] = row < 4 ? Usage::training : Usage::public_test;
@@ -56,9 +56,9 @@ TEST(FerPlus, JoinsTrainingRowsWithoutUsageAndLeavesPrivateTestAlone) {
   EXPECT_EQ(training.ids, (std::vector<int64_t>{0, 2}));
   Dataset with_private = concatenate(six_rows(), random_dataset(1, 2));
   with_private.usages[6] = Usage::private_test;
-  with_private.labels[6] = kUnlabelled;
+  with_private.labels[6] = kUnlabeled;
   apply_ferplus(with_private, votes, FerPlusMode::distribution, silent_listener());
-  EXPECT_EQ(with_private.labels, (std::vector<int32_t>{0, 2, 3, 4, kUnlabelled}));
+  EXPECT_EQ(with_private.labels, (std::vector<int32_t>{0, 2, 3, 4, kUnlabeled}));
   EXPECT_FLOAT_EQ(with_private.label_distribution[4 * 7], 1.0F / 7);
 }
 

@@ -1,11 +1,11 @@
-#include "mien/data/folder_reader.h"
+#include "mien/data/readers/folder_reader.h"
 
 #include <algorithm>
 #include <fstream>
 
 #include "data/data_testing.h"
 
-#include "mien/data/image_io.h"
+#include "mien/data/readers/image_io.h"
 
 namespace mien::data {
 namespace {
@@ -28,7 +28,7 @@ class FolderReader : public ::testing::Test {
     write_png_gray(folder_.path() / name, pixels, 2 * side, 2 * side);
   }
 
-  Dataset read(FolderOptions options = {.side = 4}, Listener& listener = silent_listener()) const {
+  Dataset read(FolderOptions options = {.side = 4}, ProgressListener& listener = silent_listener()) const {
     return read_folder(folder_.path(), options, listener);
   }
 
@@ -105,7 +105,7 @@ TEST_F(FolderReader, GivesTheSameWhateverTheThreads) {
   EXPECT_EQ(one.checksum, two.checksum);
 }
 
-TEST_F(FolderReader, PngKeepsEveryPixelAndTheOrderOfColours) {
+TEST_F(FolderReader, PngKeepsEveryPixelAndTheOrderOfColors) {
   std::vector<uint8_t> gray;
   for (int i = 0; i < 6 * 5; ++i) gray.push_back(static_cast<uint8_t>(i * 8));
   write_png_gray(folder_.path() / "gray.png", gray, 6, 5);

@@ -126,7 +126,7 @@ TEST(LeakCheck, IgnoresMissingLabelsWhenItLooksForConflicts) {
   copy_image(dataset, 0, 7);  // labels 0 and 0
   copy_image(dataset, 1, 3);  // labels 1 and 3
   copy_image(dataset, 2, 4);
-  dataset.labels[4] = kUnlabelled;
+  dataset.labels[4] = kUnlabeled;
   const LeakReport report = check_leaks(dataset);
   EXPECT_EQ(report.copies.size(), 3U);
   EXPECT_EQ(report.conflicting, std::vector<int64_t>{1});

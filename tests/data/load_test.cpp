@@ -4,10 +4,10 @@
 
 #include "mien/data/class_weights.h"
 #include "mien/data/csv_writer.h"
-#include "mien/data/drawn_faces.h"
-#include "mien/data/image_io.h"
 #include "mien/data/leak_check.h"
+#include "mien/data/readers/image_io.h"
 #include "mien/data/split.h"
+#include "mien/data/synthetic/drawn_faces.h"
 
 namespace mien::data {
 namespace {

@@ -6,9 +6,9 @@
 #include "data/data_testing.h"
 
 #include "mien/data/class_weights.h"
-#include "mien/data/csv_reader.h"
-#include "mien/data/ferplus.h"
 #include "mien/data/leak_check.h"
+#include "mien/data/readers/csv_reader.h"
+#include "mien/data/readers/ferplus.h"
 
 namespace mien::data {
 namespace {
@@ -65,16 +65,16 @@ TEST_F(Fer2013, HasTheKnownCopiesAndLeaks) {
   EXPECT_EQ(report.test_in_training.size(), 568U);
   // Pairs that correlate this much show the same photograph, so their labels agree far more often than chance (19 %).
   int64_t agreeing = 0;
-  int64_t labelled = 0;
+  int64_t labeled = 0;
   for (const NearCopy& pair : report.near_copies) {
     const int32_t a = all.labels[static_cast<size_t>(pair.first)];
     const int32_t b = all.labels[static_cast<size_t>(pair.second)];
-    if (a == kUnlabelled || b == kUnlabelled) continue;
-    ++labelled;
+    if (a == kUnlabeled || b == kUnlabeled) continue;
+    ++labeled;
     agreeing += a == b ? 1 : 0;
   }
-  EXPECT_GT(labelled, 500);
-  EXPECT_GT(agreeing, labelled * 7 / 10);
+  EXPECT_GT(labeled, 500);
+  EXPECT_GT(agreeing, labeled * 7 / 10);
 }
 
 TEST_F(Fer2013, JoinsItsFerPlusVotesByRow) {

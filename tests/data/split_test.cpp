@@ -86,7 +86,7 @@ TEST(Split, FoldsCoverEveryRowOnce) {
 TEST(Split, LastTakesTheLastRowsThatMayTrain) {
   Dataset dataset = random_dataset(10, 1);
   dataset.usages[9] = Usage::public_test;
-  dataset.labels[8] = kUnlabelled;
+  dataset.labels[8] = kUnlabeled;
   const Split split = make_split(dataset, {.validation = "last:3"});
   EXPECT_EQ(split.validation, (std::vector<int64_t>{5, 6, 7}));
   EXPECT_EQ(split.training, (std::vector<int64_t>{0, 1, 2, 3, 4}));
@@ -142,9 +142,9 @@ TEST(Split, RefusesToLeaveASideEmpty) {
   EXPECT_EQ(code(random_dataset(3, 1), "fraction:0.01"), ErrorCode::bad_data);
   EXPECT_EQ(code(random_dataset(1, 1), "fraction:0.9"), ErrorCode::bad_data);
   EXPECT_EQ(code(random_dataset(2, 1), "kfold:5:4"), ErrorCode::bad_data);
-  Dataset unlabelled = random_dataset(5, 1);
-  unlabelled.labels.assign(5, kUnlabelled);
-  EXPECT_EQ(code(unlabelled, "none"), ErrorCode::bad_data);
+  Dataset unlabeled = random_dataset(5, 1);
+  unlabeled.labels.assign(5, kUnlabeled);
+  EXPECT_EQ(code(unlabeled, "none"), ErrorCode::bad_data);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ TEST(ReliabilityBins, AreWrittenWithEmptyFieldsForEmptyBins) {
 
 class TemperatureOfCase : public testing::TestWithParam<const char*> {};
 
-TEST_P(TemperatureOfCase, EqualsThatOfScipysMinimiser) {
+TEST_P(TemperatureOfCase, EqualsThatOfScipysMinimizer) {
   const Predictions predictions = read_predictions_csv(fixture_path(GetParam() + std::string(".csv")));
   const double expected = reference()["cases"][GetParam()]["temperature"];
   EXPECT_NEAR(fit_temperature(predictions) / expected, 1, 1e-6);

@@ -120,7 +120,7 @@ TEST(Compare, NamesTheFirstRowThatDiffers) {
   second = first;
   second.labels[2] = 1;
   EXPECT_EQ(refused(second),
-            "cannot compare runs/a with runs/b: row 2 is labelled unknown in the first and b in the second");
+            "cannot compare runs/a with runs/b: row 2 is labeled unknown in the first and b in the second");
   second = make_predictions({0, 1}, {{1, 0}, {0, 1}});
   EXPECT_EQ(refused(second), "cannot compare runs/a with runs/b: 3 predictions against 2; row 2 is only in the first");
   second = first;
@@ -132,8 +132,8 @@ TEST(Compare, NamesTheFirstRowThatDiffers) {
 }
 
 TEST(Compare, NeedsALabel) {
-  const Predictions unlabelled = make_predictions({-1}, {{1, 0}});
-  EXPECT_EQ(message_of(ErrorCode::bad_data, [&] { compare(unlabelled, unlabelled); }),
+  const Predictions unlabeled = make_predictions({-1}, {{1, 0}});
+  EXPECT_EQ(message_of(ErrorCode::bad_data, [&] { compare(unlabeled, unlabeled); }),
             "cannot compare first with second: none of 1 rows has a label");
 }
 

@@ -54,7 +54,7 @@ TEST(NormalQuantile, EqualsScipys) {
   }
 }
 
-TEST(Quantile, IsLinearBetweenNeighbours) {
+TEST(Quantile, IsLinearBetweenNeighbors) {
   const std::vector<double> values = {40, 10, 30, 20};
   EXPECT_DOUBLE_EQ(quantile(values, 0), 10);
   EXPECT_DOUBLE_EQ(quantile(values, 0.5), 25);

@@ -1,4 +1,4 @@
-#include "mien/explain/cam.h"
+#include "mien/explain/cam/cam.h"
 
 #include <map>
 #include <set>
@@ -24,14 +24,14 @@ MethodSpec cam(const std::string& name) {
 }
 
 /// The map of `name` at `layer` ("" for the default).
-Maps maps_of(const std::string& name,
-             const Question& question,
-             const std::string& layer = {},
-             int64_t batch_size = 128) {
+Attributions maps_of(const std::string& name,
+                     const AttributionRequest& request,
+                     const std::string& layer = {},
+                     int64_t batch_size = 128) {
   MethodOptions options;
   options.layer = layer;
   options.batch_size = batch_size;
-  return cam(name).explain(question, options);
+  return cam(name).explain(request, options);
 }
 
 at::Tensor scaled(const at::Tensor& maps) {
@@ -70,7 +70,7 @@ TEST(Cam, GivesPytorchGradCamsMapsAtEveryLayerOfBothNetworks) {
       for (const std::string layer : {"leaky_relu1", "leaky_relu4", "relu1", "relu6"}) {
         const std::string key = "grad_cam_package." + theirs + "." + layer;
         if (!reference.has(key)) continue;
-        const Maps found = maps_of(ours, reference.question, layer);
+        const Attributions found = maps_of(ours, reference.request, layer);
         const at::Tensor expected = reference[key];
         // Grad-CAM++ divides by 2 + (sum of activations) * gradient, which passes through 0: at leaky4's first layer
         // PyTorch's own float32 and float64 maps differ by up to 1.6e-3.
@@ -94,7 +94,7 @@ TEST(GradCam, GivesCaptumsMapAtEveryLayerOfBothNetworks) {
     for (const auto& layer : reference.network.graph().layers) {
       const std::string key = "captum.grad_cam." + layer.name;
       if (!reference.has(key)) continue;
-      const Maps found = maps_of("grad-cam", reference.question, layer.name);
+      const Attributions found = maps_of("grad-cam", reference.request, layer.name);
       EXPECT_LT(relative_difference(found.at_layer.unsqueeze(1), reference[key]), 1e-4) << network << ' ' << key;
       ++compared;
     }
@@ -106,12 +106,12 @@ TEST(GradCam, GivesCaptumsMapAtEveryLayerOfBothNetworks) {
 std::vector<MethodSpec> defined_for(const network::Network& network) {
   std::vector<MethodSpec> defined;
   for (MethodSpec& spec : cam_methods()) {
-    if (spec.obstacle(network.graph()).empty()) defined.push_back(std::move(spec));
+    if (spec.unsupported_reason(network.graph()).empty()) defined.push_back(std::move(spec));
   }
   return defined;
 }
 
-Question question_of(const network::Network& network, int64_t count, uint64_t seed = 1) {
+AttributionRequest question_of(const network::Network& network, int64_t count, uint64_t seed = 1) {
   const int64_t classes = network.graph().classes();
   return {.network = network,
           .images = random_images(network.graph(), count, seed),
@@ -122,10 +122,10 @@ const char* const kPooled =
     R"({ conv = 6, kernel = 3, padding = 1 }, "relu", "batch_norm", "global_avg_pool", "flatten", { dense = 4 })";
 
 TEST(Cam, OfAPooledNetworkIsGradCamTimesTheNumberOfPositions) {
-  const network::Network network = frozen({graph_of(kPooled), 3});
-  const Question question = question_of(network, 5);
-  const Maps original = maps_of("cam", question);
-  const Maps by_gradient = maps_of("grad-cam", question, "batch_norm1");
+  const network::Network network = frozen_copy({graph_of(kPooled), 3});
+  const AttributionRequest request = question_of(network, 5);
+  const Attributions original = maps_of("cam", request);
+  const Attributions by_gradient = maps_of("grad-cam", request, "batch_norm1");
   EXPECT_EQ(original.layer, network.graph().index_of("batch_norm1"));
   EXPECT_GT(original.at_layer.clamp_min(0).max().item<double>(), 0);
   EXPECT_LT(original.at_layer.min().item<double>(), 0) << "the original has a sign";
@@ -133,48 +133,48 @@ TEST(Cam, OfAPooledNetworkIsGradCamTimesTheNumberOfPositions) {
 }
 
 TEST(Cam, MeanOfTheMapIsTheScoreWithoutTheBias) {
-  const network::Network network = frozen({graph_of(kPooled), 3});
-  const Question question = question_of(network, 5);
-  const at::Tensor logits = network.forward(question.images, network::Mode::evaluation) - network.tensor("dense1.bias");
-  const at::Tensor expected = logits.gather(1, question.targets.unsqueeze(1)).squeeze(1);
-  EXPECT_LT(relative_difference(maps_of("cam", question).at_layer.mean({1, 2}), expected), 1e-5);
+  const network::Network network = frozen_copy({graph_of(kPooled), 3});
+  const AttributionRequest request = question_of(network, 5);
+  const at::Tensor logits = network.forward(request.images, network::Mode::evaluation) - network.tensor("dense1.bias");
+  const at::Tensor expected = logits.gather(1, request.targets.unsqueeze(1)).squeeze(1);
+  EXPECT_LT(relative_difference(maps_of("cam", request).at_layer.mean({1, 2}), expected), 1e-5);
 }
 
 TEST(HiresCam, SumsToTheScoreWhereTheRestIsLinear) {
   const network::Network network =
-      frozen({graph_of(R"({ conv = 3, kernel = 3 }, "relu", "flatten", { dense = 4, bias = false })"), 5});
-  const Question question = question_of(network, 4);
-  const Maps positive = maps_of("hires-cam", question);
-  const at::Tensor activation = at::relu(network.run_layer(1, {question.images}, network::Mode::evaluation));
-  const at::Tensor weights = network.tensor("dense1.weight").index_select(0, question.targets).reshape_as(activation);
+      frozen_copy({graph_of(R"({ conv = 3, kernel = 3 }, "relu", "flatten", { dense = 4, bias = false })"), 5});
+  const AttributionRequest request = question_of(network, 4);
+  const Attributions positive = maps_of("hires-cam", request);
+  const at::Tensor activation = at::relu(network.run_layer(1, {request.images}, network::Mode::evaluation));
+  const at::Tensor weights = network.tensor("dense1.weight").index_select(0, request.targets).reshape_as(activation);
   EXPECT_LT(relative_difference(positive.at_layer, (weights * activation).sum(1).clamp_min(0)), 1e-5);
 }
 
 TEST(Cam, IsRefusedOnOtherNetworksInOneLine) {
   const network::Graph two_dense =
       graph_of(R"({ conv = 2, kernel = 3 }, "global_avg_pool", "flatten", { dense = 5 }, "relu", { dense = 4 })");
-  EXPECT_EQ(cam("cam").obstacle(two_dense),
+  EXPECT_EQ(cam("cam").unsupported_reason(two_dense),
             "needs a network that ends in global_avg_pool and one dense layer, and n does not");
-  EXPECT_EQ(cam("cam").obstacle(graph_of(kPooled)), "");
+  EXPECT_EQ(cam("cam").unsupported_reason(graph_of(kPooled)), "");
 }
 
 TEST(ClassActivation, IsRefusedOnDenseNetworksInOneLine) {
   const network::Graph dense = graph_of(R"("flatten", { dense = 9 }, "relu", { dense = 4 })");
   for (const MethodSpec& spec : cam_methods()) {
-    const std::string why = spec.obstacle(dense);
+    const std::string why = spec.unsupported_reason(dense);
     EXPECT_NE(why, "") << spec.name;
     EXPECT_EQ(why.find('\n'), std::string::npos) << why;
   }
-  EXPECT_EQ(cam("grad-cam").obstacle(dense), "needs a layer with height and width, and n has none");
+  EXPECT_EQ(cam("grad-cam").unsupported_reason(dense), "needs a layer with height and width, and n has none");
 }
 
 TEST(ClassActivation, WorksOnResidualSqueezeExciteAndThreeChannelNetworks) {
   for (const std::string name : {"tiny-mobile", "resnet18-48"}) {
-    const network::Network network = frozen({network::load_graph(name), 1});
-    const Question question = question_of(network, 2);
+    const network::Network network = frozen_copy({network::load_graph(name), 1});
+    const AttributionRequest request = question_of(network, 2);
     for (const MethodSpec& spec : defined_for(network)) {
       if (spec.name == "score-cam" || spec.name == "ablation-cam") continue;  // a pass a channel: below
-      const Maps maps = maps_of(spec.name, question);
+      const Attributions maps = maps_of(spec.name, request);
       EXPECT_EQ(maps.values.sizes(), (std::vector<int64_t>{2, 48, 48})) << name << ' ' << spec.name;
       EXPECT_TRUE(at::isfinite(maps.values).all().item<bool>()) << name << ' ' << spec.name;
     }
@@ -182,11 +182,11 @@ TEST(ClassActivation, WorksOnResidualSqueezeExciteAndThreeChannelNetworks) {
   const std::string layers =
       R"({ conv = 4, kernel = 3, padding = 1 }, { residual = [{ conv = 4, kernel = 3, padding = 1 }, "silu",
     { squeeze_excite = 2 }] }, { max_pool = 2 }, "flatten", { dense = 3 })";
-  const network::Network network = frozen({graph_of(layers, "[3, 8, 8]"), 1});
+  const network::Network network = frozen_copy({graph_of(layers, "[3, 8, 8]"), 1});
   // At a layer inside the residual branch the later layers read an earlier one, too.
   for (const std::string layer : {"", "silu1", "conv1", "last"}) {
     for (const MethodSpec& spec : defined_for(network)) {
-      const Maps maps = maps_of(spec.name, question_of(network, 3), layer);
+      const Attributions maps = maps_of(spec.name, question_of(network, 3), layer);
       EXPECT_EQ(maps.values.sizes(), (std::vector<int64_t>{3, 8, 8})) << spec.name;
       EXPECT_TRUE(at::isfinite(maps.values).all().item<bool>()) << spec.name;
     }
@@ -196,11 +196,11 @@ TEST(ClassActivation, WorksOnResidualSqueezeExciteAndThreeChannelNetworks) {
 TEST(ClassActivation, OfABatchIsThatOfItsImages) {
   const Reference reference("leaky4");
   for (const MethodSpec& spec : defined_for(reference.network)) {
-    const Maps together = maps_of(spec.name, reference.question, "leaky_relu4");
-    const Maps in_small_passes = maps_of(spec.name, reference.question, "leaky_relu4", 2);
+    const Attributions together = maps_of(spec.name, reference.request, "leaky_relu4");
+    const Attributions in_small_passes = maps_of(spec.name, reference.request, "leaky_relu4", 2);
     EXPECT_LT(relative_difference(in_small_passes.at_layer, together.at_layer), 1e-5) << spec.name;
     for (int64_t image = 0; image < 3; ++image) {
-      const Maps alone = maps_of(spec.name, slice(reference.question, image, image + 1), "leaky_relu4");
+      const Attributions alone = maps_of(spec.name, slice(reference.request, image, image + 1), "leaky_relu4");
       EXPECT_LT(relative_difference(alone.values[0], together.values[image]), 1e-5)
           << spec.name << " of image " << image;
     }
@@ -208,22 +208,22 @@ TEST(ClassActivation, OfABatchIsThatOfItsImages) {
 }
 
 TEST(AblationCam, WithZerosIsThePapersAblation) {
-  const network::Network network = frozen(
+  const network::Network network = frozen_copy(
       {graph_of(R"({ conv = 5, kernel = 3 }, { leaky_relu = 0.1 }, "flatten", { dense = 6 }, "relu", { dense = 3 })"),
        2});
-  const Question question = question_of(network, 3);
+  const AttributionRequest request = question_of(network, 3);
   MethodOptions options;
   options.cam.ablation_value = "zero";
   options.batch_size = 4;
-  const at::Tensor found = cam("ablation-cam").explain(question, options).at_layer;
+  const at::Tensor found = cam("ablation-cam").explain(request, options).at_layer;
   for (int64_t image = 0; image < 3; ++image) {
     const auto whole = network.run_layer(
         2,
-        {network.run_layer(1, {question.images.slice(0, image, image + 1)}, network::Mode::evaluation)},
+        {network.run_layer(1, {request.images.slice(0, image, image + 1)}, network::Mode::evaluation)},
         network::Mode::evaluation);
     const auto score_of_activation = [&](at::Tensor value) {
       for (int layer = 3; layer < 7; ++layer) value = network.run_layer(layer, {value}, network::Mode::evaluation);
-      return value[0][question.targets[image].item<int64_t>()].item<double>();
+      return value[0][request.targets[image].item<int64_t>()].item<double>();
     };
     const double score = score_of_activation(whole);
     at::Tensor expected = at::zeros({6, 6});
@@ -262,8 +262,8 @@ TEST(KerasVis, ZoomsAsScipy) {
 
 TEST(KerasVis, IsGradCamZoomedAndScaled) {
   const Reference reference("relu6");
-  const Maps found = maps_of("grad-cam-keras-vis", reference.question);
-  const Maps plain = maps_of("grad-cam", reference.question, "max_pool3");
+  const Attributions found = maps_of("grad-cam-keras-vis", reference.request);
+  const Attributions plain = maps_of("grad-cam", reference.request, "max_pool3");
   EXPECT_EQ(found.layer, plain.layer);
   for (int64_t image = 0; image < 3; ++image) {
     const at::Tensor theirs = found.at_layer[image];

@@ -12,10 +12,10 @@ namespace mien::explain {
 /// One of the two reference networks, its first three reference faces, and what the field's libraries say of them.
 struct Reference {
   explicit Reference(const std::string& name)
-      : network(frozen(load(name))),
+      : network(frozen_copy(load(name))),
         file(SafetensorsFile::open(network::fixtures() / name / "explanations.safetensors")) {
-    question.images = (*this)["input"];
-    question.targets = (*this)["target"];
+    request.images = (*this)["input"];
+    request.targets = (*this)["target"];
   }
 
   /// A tensor of the file: float32, float64, int64 or uint8, as it is stored.
@@ -32,7 +32,7 @@ struct Reference {
 
   network::Network network;
   SafetensorsFile file;
-  Question question{.network = network, .images = {}, .targets = {}};
+  AttributionRequest request{.network = network, .images = {}, .targets = {}};
 
  private:
   static network::Network load(const std::string& name) {

@@ -1,14 +1,14 @@
-#include "mien/explain/faithfulness.h"
+#include "mien/explain/faithfulness/faithfulness.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "explain/explain_testing.h"
 
-#include "mien/core/log.h"
-#include "mien/explain/baselines.h"
-#include "mien/explain/map_statistics.h"
-#include "mien/explain/method_evaluation.h"
+#include "mien/core/progress.h"
+#include "mien/explain/faithfulness/baselines.h"
+#include "mien/explain/faithfulness/map_statistics.h"
+#include "mien/explain/faithfulness/method_evaluation.h"
 #include "mien/explain/methods.h"
 
 namespace mien::explain {
@@ -21,7 +21,7 @@ const MethodOptions kDefaults;
 
 /// One dense layer: every measure has a closed form.
 network::Network linear_network(double bias = 0) {
-  network::Network network = frozen({graph_of(R"("flatten", { dense = 2 })"), 4});
+  network::Network network = frozen_copy({graph_of(R"("flatten", { dense = 2 })"), 4});
   network.tensor("dense1.weight")[1].fill_(0);
   network.tensor("dense1.bias").fill_(0);
   network.tensor("dense1.bias")[0] = bias;
@@ -30,28 +30,28 @@ network::Network linear_network(double bias = 0) {
 
 at::Tensor weights_of(const network::Network& network) { return network.tensor("dense1.weight")[0].reshape({8, 8}); }
 
-Question question_of(const network::Network& network, int64_t count) {
+AttributionRequest question_of(const network::Network& network, int64_t count) {
   return {
       .network = network, .images = random_images(network.graph(), count), .targets = at::zeros({count}, at::kLong)};
 }
 
-Maps gradient_of(const Question& question, const MethodOptions&) {
-  return {.values = sum_channels(input_gradient(question).gradient),
+Attributions gradient_of(const AttributionRequest& request, const MethodOptions&) {
+  return {.values = sum_channels(input_gradient(request).gradient),
           .channels = {},
           .at_layer = {},
           .layer = -1,
-          .facts = {}};
+          .diagnostics = {}};
 }
 
-Maps gradient_times_input_of(const Question& question, const MethodOptions&) {
-  return {.values = sum_channels(input_gradient(question).gradient * question.images),
+Attributions gradient_times_input_of(const AttributionRequest& request, const MethodOptions&) {
+  return {.values = sum_channels(input_gradient(request).gradient * request.images),
           .channels = {},
           .at_layer = {},
           .layer = -1,
-          .facts = {}};
+          .diagnostics = {}};
 }
 
-MethodSpec spec_of(const std::string& name, Maps (*explain)(const Question&, const MethodOptions&)) {
+MethodSpec spec_of(const std::string& name, Attributions (*explain)(const AttributionRequest&, const MethodOptions&)) {
   MethodSpec spec;
   spec.name = name;
   spec.explain = explain;
@@ -75,12 +75,12 @@ double probability(double logit) { return 1 / (1 + std::exp(-logit)); }
 
 TEST(Curves, OfALinearNetworkAreTheClosedForm) {
   const network::Network network = linear_network(0.25);
-  const Question question = question_of(network, 3);
+  const AttributionRequest request = question_of(network, 3);
   FaithfulnessOptions how;
   how.fill = "zero";
   how.curve_steps = 64;
-  const at::Tensor contributions = question.images.squeeze(1) * weights_of(network);
-  const Curves curves = curves_of(question, contributions, kDefaults, how);
+  const at::Tensor contributions = request.images.squeeze(1) * weights_of(network);
+  const Curves curves = curves_of(request, contributions, kDefaults, how);
   ASSERT_EQ(curves.deletion.size(), 3u);
   for (int64_t face = 0; face < 3; ++face) {
     const at::Tensor sorted = std::get<0>(contributions[face].flatten().to(at::kDouble).sort(0, true));
@@ -95,10 +95,10 @@ TEST(Curves, OfALinearNetworkAreTheClosedForm) {
 
 TEST(Curves, EndWhereTheOtherBeginsOrAtTheWholeFace) {
   const network::Network network = linear_network();
-  const Question question = question_of(network, 2);
+  const AttributionRequest request = question_of(network, 2);
   FaithfulnessOptions how;
-  const Curves curves = curves_of(question, baseline("random").explain(question, kDefaults).values, kDefaults, how);
-  const at::Tensor whole = at::softmax(network.forward(question.images, network::Mode::evaluation), 1).select(1, 0);
+  const Curves curves = curves_of(request, baseline("random").explain(request, kDefaults).values, kDefaults, how);
+  const at::Tensor whole = at::softmax(network.forward(request.images, network::Mode::evaluation), 1).select(1, 0);
   for (size_t face = 0; face < 2; ++face) {
     EXPECT_EQ(curves.deletion[face].size(), 25u);
     EXPECT_NEAR(curves.deletion[face].front(), whole[static_cast<int64_t>(face)].item<double>(), 1e-6);
@@ -108,12 +108,12 @@ TEST(Curves, EndWhereTheOtherBeginsOrAtTheWholeFace) {
 
 TEST(Curves, HideWithWhatABlackPixelBecomes) {
   const network::Network network = linear_network();
-  Question question = question_of(network, 2);
-  question.black = at::tensor({-2.0F, 0.5F});
+  AttributionRequest request = question_of(network, 2);
+  request.black = at::tensor({-2.0F, 0.5F});
   FaithfulnessOptions how;
   how.fill = "black";
-  const Curves curves = curves_of(question, baseline("random").explain(question, kDefaults).values, kDefaults, how);
-  const at::Tensor covered = question.black.view({2, 1, 1, 1}).expand_as(question.images).contiguous();
+  const Curves curves = curves_of(request, baseline("random").explain(request, kDefaults).values, kDefaults, how);
+  const at::Tensor covered = request.black.view({2, 1, 1, 1}).expand_as(request.images).contiguous();
   const at::Tensor end = at::softmax(network.forward(covered, network::Mode::evaluation), 1).select(1, 0);
   for (int64_t face = 0; face < 2; ++face)
     EXPECT_NEAR(curves.deletion[static_cast<size_t>(face)].back(), end[face].item<double>(), 1e-6);
@@ -122,59 +122,59 @@ TEST(Curves, HideWithWhatABlackPixelBecomes) {
 
 TEST(Curves, AreBestForTheIdealMapAndWorstForItsOpposite) {
   const network::Network network = linear_network();
-  const Question question = question_of(network, 6);
+  const AttributionRequest request = question_of(network, 6);
   FaithfulnessOptions how;
   how.fill = "zero";
   how.rerun_faces = 0;
-  const at::Tensor ideal = question.images.squeeze(1) * weights_of(network);
+  const at::Tensor ideal = request.images.squeeze(1) * weights_of(network);
   const auto deletion = [&](const at::Tensor& maps) {
-    return mean(measure(spec_of("x", gradient_of), question, maps, {}, kDefaults, how).values.at("deletion-auc"));
+    return mean(measure(spec_of("x", gradient_of), request, maps, {}, kDefaults, how).values.at("deletion-auc"));
   };
   const double best = deletion(ideal);
-  EXPECT_LT(best, deletion(baseline("random").explain(question, kDefaults).values) - 0.02);
-  EXPECT_LT(best, deletion(baseline("sobel").explain(question, kDefaults).values) - 0.02);
-  EXPECT_GT(deletion(-ideal), deletion(baseline("random").explain(question, kDefaults).values) + 0.02);
+  EXPECT_LT(best, deletion(baseline("random").explain(request, kDefaults).values) - 0.02);
+  EXPECT_LT(best, deletion(baseline("sobel").explain(request, kDefaults).values) - 0.02);
+  EXPECT_GT(deletion(-ideal), deletion(baseline("random").explain(request, kDefaults).values) + 0.02);
 }
 
 TEST(Infidelity, OfTheGradientOfALinearNetworkUnderNoiseIsZero) {
   const network::Network network = linear_network(1);
-  const Question question = question_of(network, 3);
+  const AttributionRequest request = question_of(network, 3);
   FaithfulnessOptions how;
   how.rerun_faces = 0;
   how.infidelity_kind = "noise";
   const Faithfulness right =
-      measure(spec_of("x", gradient_of), question, gradient_of(question, kDefaults).values, {}, kDefaults, how);
+      measure(spec_of("x", gradient_of), request, gradient_of(request, kDefaults).values, {}, kDefaults, how);
   const Faithfulness wrong = measure(
-      spec_of("x", gradient_of), question, baseline("random").explain(question, kDefaults).values, {}, kDefaults, how);
+      spec_of("x", gradient_of), request, baseline("random").explain(request, kDefaults).values, {}, kDefaults, how);
   for (size_t face = 0; face < 3; ++face) {
     EXPECT_LT(right.values.at("infidelity")[face], 1e-10);
-    EXPECT_LT(right.values.at("unexplained")[face], 1e-6);
-    EXPECT_GT(wrong.values.at("unexplained")[face], 0.5);
-    EXPECT_LE(wrong.values.at("unexplained")[face], 1 + 1e-9);
+    EXPECT_LT(right.values.at("relative_infidelity")[face], 1e-6);
+    EXPECT_GT(wrong.values.at("relative_infidelity")[face], 0.5);
+    EXPECT_LE(wrong.values.at("relative_infidelity")[face], 1 + 1e-9);
   }
 }
 
 TEST(Infidelity, OfGradientTimesInputOfALinearNetworkUnderBlackSquaresIsZero) {
   const network::Network network = linear_network(1);
-  const Question question = question_of(network, 3);
+  const AttributionRequest request = question_of(network, 3);
   FaithfulnessOptions how;
   how.rerun_faces = 0;
   how.fill = "zero";
   how.infidelity_square = 3;
-  const at::Tensor maps = gradient_times_input_of(question, kDefaults).values;
+  const at::Tensor maps = gradient_times_input_of(request, kDefaults).values;
   // The factor takes the map's scale out.
   for (const double factor : {1.0, -7.0}) {
-    const Faithfulness found = measure(spec_of("x", gradient_of), question, maps * factor, {}, kDefaults, how);
-    for (const double value : found.values.at("unexplained")) EXPECT_LT(value, 1e-6);
+    const Faithfulness found = measure(spec_of("x", gradient_of), request, maps * factor, {}, kDefaults, how);
+    for (const double value : found.values.at("relative_infidelity")) EXPECT_LT(value, 1e-6);
   }
-  const Faithfulness zero = measure(spec_of("x", gradient_of), question, at::zeros_like(maps), {}, kDefaults, how);
-  for (const double value : zero.values.at("unexplained")) EXPECT_NEAR(value, 1, 1e-9);
+  const Faithfulness zero = measure(spec_of("x", gradient_of), request, at::zeros_like(maps), {}, kDefaults, how);
+  for (const double value : zero.values.at("relative_infidelity")) EXPECT_NEAR(value, 1, 1e-9);
 }
 
 TEST(Sensitivity, IsZeroWhereTheGradientIsConstantAndPositiveElsewhere) {
   FaithfulnessOptions how;
   const network::Network linear = linear_network();
-  const Question easy = question_of(linear, 3);
+  const AttributionRequest easy = question_of(linear, 3);
   const auto flat = spec_of("gradient", gradient_of);
   for (const double value :
        measure(flat, easy, gradient_of(easy, kDefaults).values, {}, kDefaults, how).values.at("sensitivity-max")) {
@@ -253,20 +253,20 @@ TEST(Evidence, IsFoundByChanceByRandomAndByConstantMaps) {
   }
 }
 
-TEST(Randomisation, ChangesGradientMapsAndLeavesSobelAlone) {
+TEST(Randomization, ChangesGradientMapsAndLeavesSobelAlone) {
   const Reference reference("leaky4");
   FaithfulnessOptions how;
   how.rerun_faces = 2;
   const auto check = [&](const MethodSpec& spec) {
-    const at::Tensor maps = spec.explain(reference.question, kDefaults).values;
-    return randomisation_check(spec, reference.question, maps, kDefaults, how);
+    const at::Tensor maps = spec.explain(reference.request, kDefaults).values;
+    return randomization_check(spec, reference.request, maps, kDefaults, how);
   };
-  const Randomisation edges = check(baseline("sobel"));
+  const Randomization edges = check(baseline("sobel"));
   for (size_t stage = 0; stage < edges.layers.size(); ++stage) {
     EXPECT_NEAR(edges.rank_correlation[stage], 1, 1e-9);
     EXPECT_NEAR(edges.similarity[stage], 1, 1e-9);
   }
-  const Randomisation gradient = check(spec_of("gradient", gradient_of));
+  const Randomization gradient = check(spec_of("gradient", gradient_of));
   EXPECT_EQ(gradient.layers.front(), "dense2");
   EXPECT_EQ(gradient.layers.back(), "conv1");
   EXPECT_EQ(gradient.layers.size(), 11u) << "four convolutions, two dense layers, five batch norms";
@@ -274,17 +274,18 @@ TEST(Randomisation, ChangesGradientMapsAndLeavesSobelAlone) {
   EXPECT_LT(gradient.rank_correlation.back(), 0.3);
 }
 
-TEST(Randomisation, ReplacesTheLayersFromTheLastToTheNamedOneOnly) {
-  const network::Network network = frozen({graph_of(R"({ conv = 2, kernel = 3 }, "flatten", { dense = 3 })"), 9});
-  const Question question = question_of(network, 1);
+TEST(Randomization, ReplacesTheLayersFromTheLastToTheNamedOneOnly) {
+  const network::Network network = frozen_copy({graph_of(R"({ conv = 2, kernel = 3 }, "flatten", { dense = 3 })"), 9});
+  const AttributionRequest request = question_of(network, 1);
   static std::vector<network::Network> seen;
   seen.clear();
-  const auto note = [](const Question& asked, const MethodOptions&) {
+  const auto note = [](const AttributionRequest& asked, const MethodOptions&) {
     seen.push_back(asked.network);
-    return Maps{.values = asked.images.squeeze(1), .channels = {}, .at_layer = {}, .layer = -1, .facts = {}};
+    return Attributions{
+        .values = asked.images.squeeze(1), .channels = {}, .at_layer = {}, .layer = -1, .diagnostics = {}};
   };
-  const Randomisation found =
-      randomisation_check(spec_of("note", note), question, question.images.squeeze(1), kDefaults, {});
+  const Randomization found =
+      randomization_check(spec_of("note", note), request, request.images.squeeze(1), kDefaults, {});
   ASSERT_EQ(found.layers, (std::vector<std::string>{"dense1", "conv1"}));
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_TRUE(at::equal(seen[0].tensor("conv1.weight"), network.tensor("conv1.weight")));
@@ -302,25 +303,25 @@ TEST(MapProblem, IsNamedForZeroConstantAndBrokenMaps) {
 
 TEST(Evaluation, RanksTheMapsThatKnowTheEvidenceFirstAndReportsBrokenOnes) {
   const network::Network network = linear_network();
-  const Question question = question_of(network, 12);
+  const AttributionRequest request = question_of(network, 12);
   at::Tensor evidence = at::zeros({12, 8, 8}, at::kByte);
   evidence.slice(2, 0, 4).fill_(255);
-  const auto left = [](const Question& asked, const MethodOptions&) {
+  const auto left = [](const AttributionRequest& asked, const MethodOptions&) {
     at::Tensor values = random_images(asked.network.graph(), asked.images.size(0), 5).squeeze(1);
     values.slice(2, 4, 8).zero_();
-    return Maps{.values = values, .channels = {}, .at_layer = {}, .layer = -1, .facts = {}};
+    return Attributions{.values = values, .channels = {}, .at_layer = {}, .layer = -1, .diagnostics = {}};
   };
-  const auto broken = [](const Question& asked, const MethodOptions&) {
+  const auto broken = [](const AttributionRequest& asked, const MethodOptions&) {
     at::Tensor values = asked.images.squeeze(1).clone();
     values[3][0][0] = std::nan("");
-    return Maps{.values = values, .channels = {}, .at_layer = {}, .layer = -1, .facts = {}};
+    return Attributions{.values = values, .channels = {}, .at_layer = {}, .layer = -1, .diagnostics = {}};
   };
   MethodSpec refused = spec_of("refused", gradient_of);
-  refused.obstacle = [](const network::Graph&) { return std::string("needs what is not there"); };
+  refused.unsupported_reason = [](const network::Graph&) { return std::string("needs what is not there"); };
   const std::vector<MethodSpec> specs{baseline("random"), spec_of("left", left), spec_of("broken", broken), refused};
   FaithfulnessOptions how;
   how.rerun_faces = 0;
-  const MethodEvaluation found = evaluate_methods(specs, question, evidence, kDefaults, how, silent_listener());
+  const MethodEvaluation found = evaluate_methods(specs, request, evidence, kDefaults, how, silent_listener());
   ASSERT_EQ(found.rows.size(), 3u);
   EXPECT_EQ(found.rows.front().method, "left");
   EXPECT_EQ(found.rows.front().means.at("mass-accuracy").mean, 1);
@@ -351,13 +352,13 @@ TEST(Evaluation, RanksTheMapsThatKnowTheEvidenceFirstAndReportsBrokenOnes) {
 
 TEST(Measures, DoNotDependOnTheBatchSize) {
   const Reference reference("leaky4");
-  const at::Tensor maps = baseline("sobel").explain(reference.question, kDefaults).values;
+  const at::Tensor maps = baseline("sobel").explain(reference.request, kDefaults).values;
   FaithfulnessOptions how;
   how.rerun_faces = 0;
   MethodOptions small;
   small.batch_size = 7;
-  const Faithfulness one = measure(baseline("sobel"), reference.question, maps, maps > 0.1, kDefaults, how);
-  const Faithfulness other = measure(baseline("sobel"), reference.question, maps, maps > 0.1, small, how);
+  const Faithfulness one = measure(baseline("sobel"), reference.request, maps, maps > 0.1, kDefaults, how);
+  const Faithfulness other = measure(baseline("sobel"), reference.request, maps, maps > 0.1, small, how);
   for (const auto& [name, values] : one.values) {
     for (size_t face = 0; face < values.size(); ++face)
       EXPECT_NEAR(values[face], other.values.at(name)[face], 1e-4) << name;
@@ -366,18 +367,18 @@ TEST(Measures, DoNotDependOnTheBatchSize) {
 
 TEST(Baselines, AreNoiseABellAndTheSlopeOfARamp) {
   const network::Network network = linear_network();
-  Question question = question_of(network, 2);
-  const at::Tensor noise = baseline("random").explain(question, kDefaults).values;
+  AttributionRequest request = question_of(network, 2);
+  const at::Tensor noise = baseline("random").explain(request, kDefaults).values;
   EXPECT_FALSE(at::allclose(noise[0], noise[1]));
   MethodOptions other;
   other.seed = 1;
-  EXPECT_FALSE(at::allclose(noise, baseline("random").explain(question, other).values));
-  EXPECT_TRUE(at::equal(noise, baseline("random").explain(question, kDefaults).values));
-  const at::Tensor bell = baseline("gaussian").explain(question, kDefaults).values;
+  EXPECT_FALSE(at::allclose(noise, baseline("random").explain(request, other).values));
+  EXPECT_TRUE(at::equal(noise, baseline("random").explain(request, kDefaults).values));
+  const at::Tensor bell = baseline("gaussian").explain(request, kDefaults).values;
   EXPECT_TRUE(at::equal(bell, bell.flip({1}).flip({2}))) << "it has its middle in the middle";
   EXPECT_EQ(bell[0].argmax().item<int64_t>(), 3 * 8 + 3);
-  question.images = (3 * at::arange(8, at::kFloat)).expand({2, 1, 8, 8});
-  const at::Tensor slope = baseline("sobel").explain(question, kDefaults).values;
+  request.images = (3 * at::arange(8, at::kFloat)).expand({2, 1, 8, 8});
+  const at::Tensor slope = baseline("sobel").explain(request, kDefaults).values;
   EXPECT_TRUE(at::allclose(slope.slice(2, 1, 7), at::full({2, 8, 6}, 3.0)));
 }
 

@@ -21,47 +21,48 @@ INSTANTIATE_TEST_SUITE_P(Reference, OnBothNetworks, testing::Values("leaky4", "r
 
 TEST_P(OnBothNetworks, SaliencyIsCaptums) {
   EXPECT_LT(
-      relative_difference(explain_with("saliency", reference.question).values, reference["captum.saliency"].squeeze(1)),
+      relative_difference(explain_with("saliency", reference.request).values, reference["captum.saliency"].squeeze(1)),
       1e-4);
 }
 
 TEST_P(OnBothNetworks, SaliencyOfTheSumOfScoresIsCaptums) {
-  reference.question.score = Score::sum_of_logits;
+  reference.request.score = Score::sum_of_logits;
   EXPECT_LT(
-      relative_difference(explain_with("saliency", reference.question).channels, reference["captum.all_ones_gradient"]),
+      relative_difference(explain_with("saliency", reference.request).channels, reference["captum.all_ones_gradient"]),
       1e-4);
 }
 
 TEST_P(OnBothNetworks, GradientXInputIsCaptums) {
-  EXPECT_LT(relative_difference(explain_with("gradient-x-input", reference.question).values,
+  EXPECT_LT(relative_difference(explain_with("gradient-x-input", reference.request).values,
                                 reference["captum.input_x_gradient"].squeeze(1)),
             1e-4);
 }
 
 TEST_P(OnBothNetworks, IntegratedGradientsAndTheirErrorAreCaptums) {
-  const Maps maps = explain_with("integrated-gradients", reference.question);
+  const Attributions maps = explain_with("integrated-gradients", reference.request);
   const at::Tensor expected = reference["captum.integrated_gradients"];
   EXPECT_LT(relative_difference(maps.values, expected.squeeze(1)), 1e-4);
   const at::Tensor deltas = reference["captum.integrated_gradients.delta"];
-  ASSERT_EQ(maps.facts.size(), static_cast<size_t>(deltas.numel()));
+  ASSERT_EQ(maps.diagnostics.size(), static_cast<size_t>(deltas.numel()));
   // deltas are differences of sums: compared with the size of what is summed
   const double scale = expected.abs().sum().item<double>() / static_cast<double>(deltas.numel());
-  for (size_t i = 0; i < maps.facts.size(); ++i) {
-    EXPECT_NEAR(maps.facts[i].at("convergence_error"), deltas[static_cast<int64_t>(i)].item<double>(), 1e-5 * scale);
+  for (size_t i = 0; i < maps.diagnostics.size(); ++i) {
+    EXPECT_NEAR(
+        maps.diagnostics[i].at("convergence_error"), deltas[static_cast<int64_t>(i)].item<double>(), 1e-5 * scale);
   }
 }
 
 TEST(Gradients, AreFiniteDifferencesOnEveryKindOfLayer) {
   const network::Network network = random_network(kEveryKind);
   for (const Score score : {Score::logit, Score::probability, Score::sum_of_logits}) {
-    Question question = question_of(network);
-    question.score = score;
-    const at::Tensor gradient = explain_with("saliency", question).channels;
+    AttributionRequest request = question_of(network);
+    request.score = score;
+    const at::Tensor gradient = explain_with("saliency", request).channels;
     for (const int64_t pixel : {0, 9, 27, 36, 63}) {
-      at::Tensor step = at::zeros_like(question.images);
+      at::Tensor step = at::zeros_like(request.images);
       step.flatten(1).select(1, pixel).fill_(1e-2);
       const at::Tensor slope =
-          (score_at(question, question.images + step) - score_at(question, question.images - step)) / 2e-2;
+          (score_at(request, request.images + step) - score_at(request, request.images - step)) / 2e-2;
       const at::Tensor found = gradient.flatten(1).select(1, pixel);
       EXPECT_LT((found - slope).abs().max().item<double>(), 0.03 * gradient.abs().max().item<double>())
           << to_text(score) << pixel;
@@ -72,13 +73,13 @@ TEST(Gradients, AreFiniteDifferencesOnEveryKindOfLayer) {
 /// The answer that every method must give on score = w x + b.
 TEST(GradientMethods, GiveTheWeightsOfALinearNetwork) {
   const network::Network network = random_network(R"("flatten", { dense = 3 })");
-  const Question question = question_of(network);
+  const AttributionRequest request = question_of(network);
   const at::Tensor weights = network.tensor("dense1.weight").view({3, 8, 8});  // image i asks about class i
-  const at::Tensor pixels = question.images.squeeze(1);
+  const at::Tensor pixels = request.images.squeeze(1);
   MethodOptions options;
   options.gradient.background = std::make_shared<const at::Tensor>(network::random_images(network.graph(), 1, 9));
   const auto expect = [&](const char* method, const at::Tensor& expected) {
-    EXPECT_LT(relative_difference(explain_with(method, question, options).values, expected), 1e-5) << method;
+    EXPECT_LT(relative_difference(explain_with(method, request, options).values, expected), 1e-5) << method;
   };
   expect("saliency", weights.abs());
   expect("smoothgrad", weights.abs());
@@ -89,65 +90,64 @@ TEST(GradientMethods, GiveTheWeightsOfALinearNetwork) {
   expect("guided-backprop", weights);
   expect("deconvnet", weights);
   expect("expected-gradients", weights * (pixels - options.gradient.background->squeeze(1)));
-  EXPECT_LT(explain_with("vargrad", question).values.max().item<float>(), 1e-12);
+  EXPECT_LT(explain_with("vargrad", request).values.max().item<float>(), 1e-12);
   options.gradient.lrp_epsilon = 0;
   expect("lrp-epsilon", weights * pixels);
   options.gradient.baseline = "mean";
   expect("integrated-gradients", weights * (pixels - pixels.mean({1, 2}, true)));
   options.gradient.baseline = "black";
   expect("integrated-gradients", weights * pixels);  // nothing else is said of black
-  Question normalised = question;
-  normalised.black = at::tensor({-2.0F, -1.0F, -0.5F});
-  const at::Tensor way = weights * (pixels - normalised.black.view({-1, 1, 1}));
+  AttributionRequest normalized = request;
+  normalized.black = at::tensor({-2.0F, -1.0F, -0.5F});
+  const at::Tensor way = weights * (pixels - normalized.black.view({-1, 1, 1}));
   options.batch_size = 2;  // black is split with the images
   for (const char* method : {"integrated-gradients", "deeplift"})
-    EXPECT_LT(relative_difference(explain_with(method, normalised, options).values, way), 1e-5) << method;
+    EXPECT_LT(relative_difference(explain_with(method, normalized, options).values, way), 1e-5) << method;
 }
 
 TEST(IntegratedGradients, SumToTheScoresDifference) {
   const network::Network network = random_network(kEveryKind);
   for (const Score score : {Score::logit, Score::probability}) {
     for (const char* baseline : {"zero", "mean", "blur"}) {
-      Question question = question_of(network);
-      question.score = score;
+      AttributionRequest request = question_of(network);
+      request.score = score;
       MethodOptions options;
       options.gradient.ig_steps = 500;
       options.gradient.baseline = baseline;
-      const Maps maps = explain_with("integrated-gradients", question, options);
+      const Attributions maps = explain_with("integrated-gradients", request, options);
       const double size = maps.values.abs().sum().item<double>();
-      for (const auto& facts : maps.facts) EXPECT_NEAR(facts.at("convergence_error"), 0, 2e-3 * size) << baseline;
+      for (const auto& facts : maps.diagnostics) EXPECT_NEAR(facts.at("convergence_error"), 0, 2e-3 * size) << baseline;
     }
   }
-  const Question question = question_of(network);
-  const at::Tensor difference =
-      score_at(question, question.images) - score_at(question, at::zeros_like(question.images));
-  EXPECT_LT(relative_difference(sum_of_maps(explain_with("integrated-gradients", question)), difference), 0.02);
+  const AttributionRequest request = question_of(network);
+  const at::Tensor difference = score_at(request, request.images) - score_at(request, at::zeros_like(request.images));
+  EXPECT_LT(relative_difference(sum_of_maps(explain_with("integrated-gradients", request)), difference), 0.02);
 }
 
 TEST(IntegratedGradients, NeedFewPointsWhereTheScoreIsSmooth) {
   // 8 Gauss points are exact for polynomials up to degree 15, and sigmoid is near one
   const network::Network network = random_network(R"("flatten", { dense = 4 }, "sigmoid", { dense = 3 })");
-  const Question question = question_of(network);
+  const AttributionRequest request = question_of(network);
   MethodOptions options;
   options.gradient.ig_steps = 8;
-  const Maps maps = explain_with("integrated-gradients", question, options);
-  for (const auto& facts : maps.facts) EXPECT_NEAR(facts.at("convergence_error"), 0, 1e-6);
+  const Attributions maps = explain_with("integrated-gradients", request, options);
+  for (const auto& facts : maps.diagnostics) EXPECT_NEAR(facts.at("convergence_error"), 0, 1e-6);
 }
 
 TEST(ExpectedGradients, ShareOutTheDifferenceToTheBackgroundsMeanScore) {
   const network::Network network = random_network(kEveryKind);
-  const Question question = question_of(network);
+  const AttributionRequest request = question_of(network);
   MethodOptions options;
   options.gradient.background = std::make_shared<const at::Tensor>(network::random_images(network.graph(), 5, 7));
   options.gradient.expected_samples = 2000;
-  const Maps maps = explain_with("expected-gradients", question, options);
+  const Attributions maps = explain_with("expected-gradients", request, options);
   const double size = maps.values.abs().sum().item<double>() / 3;
-  for (const auto& facts : maps.facts) EXPECT_NEAR(facts.at("convergence_error"), 0, 0.03 * size);
+  for (const auto& facts : maps.diagnostics) EXPECT_NEAR(facts.at("convergence_error"), 0, 0.03 * size);
   at::Tensor mean_score = at::zeros({3});
   for (int64_t i = 0; i < 5; ++i) {
-    mean_score += score_at(question, options.gradient.background->slice(0, i, i + 1).expand({3, 1, 8, 8})) / 5;
+    mean_score += score_at(request, options.gradient.background->slice(0, i, i + 1).expand({3, 1, 8, 8})) / 5;
   }
-  const at::Tensor difference = score_at(question, question.images) - mean_score;
+  const at::Tensor difference = score_at(request, request.images) - mean_score;
   EXPECT_LT((sum_of_maps(maps) - difference).abs().max().item<double>(), 0.1 * size);
 }
 
@@ -165,15 +165,15 @@ TEST(Smoothgrad, FindsTheMomentsOfTheGradientUnderNoise) {
   network.tensor("conv1.weight").fill_(1);
   network.tensor("conv1.bias").fill_(-0.5);
   network.tensor("dense1.weight").fill_(1);
-  const Question question{.network = network,
-                          .images = at::tensor({0.0, 0.4, 0.5, 1.0}, at::kFloat).view({1, 1, 2, 2}),
-                          .targets = at::tensor({0}, at::kLong)};
+  const AttributionRequest request{.network = network,
+                                   .images = at::tensor({0.0, 0.4, 0.5, 1.0}, at::kFloat).view({1, 1, 2, 2}),
+                                   .targets = at::tensor({0}, at::kLong)};
   MethodOptions options;
   options.gradient.smooth_samples = 20000;
   options.gradient.smooth_noise = 0.2;
-  const at::Tensor mean = explain_with("smoothgrad", question, options).values.flatten();
-  const at::Tensor mean_square = explain_with("squaregrad", question, options).values.flatten();
-  const at::Tensor variance = explain_with("vargrad", question, options).values.flatten();
+  const at::Tensor mean = explain_with("smoothgrad", request, options).values.flatten();
+  const at::Tensor mean_square = explain_with("squaregrad", request, options).values.flatten();
+  const at::Tensor variance = explain_with("vargrad", request, options).values.flatten();
   const double probabilities[] = {0.00621, 0.30854, 0.5, 0.99379};  // normal distribution at -2.5, -0.5, 0, 2.5
   for (int64_t i = 0; i < 4; ++i) {
     const double p = probabilities[i];
@@ -185,14 +185,14 @@ TEST(Smoothgrad, FindsTheMomentsOfTheGradientUnderNoise) {
 
 TEST(GradientMethods, GiveTheSameBytesForTheSameSeedAndOthersForAnother) {
   const network::Network network = random_network(kEveryKind);
-  const Question question = question_of(network);
+  const AttributionRequest request = question_of(network);
   for (const MethodSpec& spec : gradient_methods()) {
-    if (!spec.obstacle || spec.obstacle(network.graph()).empty()) {
+    if (!spec.unsupported_reason || spec.unsupported_reason(network.graph()).empty()) {
       MethodOptions options;
-      const at::Tensor first = spec.explain(question, options).values;
-      EXPECT_TRUE(at::equal(first, spec.explain(question, options).values)) << spec.name;
+      const at::Tensor first = spec.explain(request, options).values;
+      EXPECT_TRUE(at::equal(first, spec.explain(request, options).values)) << spec.name;
       options.seed = 1;
-      EXPECT_EQ(at::equal(first, spec.explain(question, options).values), !spec.is_random) << spec.name;
+      EXPECT_EQ(at::equal(first, spec.explain(request, options).values), !spec.is_random) << spec.name;
     }
   }
 }
@@ -202,32 +202,32 @@ constexpr auto kReluNetwork = R"({ conv = 6, kernel = 3, padding = 1 }, "relu", 
 
 TEST(GradientMethods, DoNotDependOnTheSizeOfAPass) {
   const network::Network network = random_network(kReluNetwork);
-  const Question question = question_of(network, 5);
+  const AttributionRequest request = question_of(network, 5);
   for (const MethodSpec& spec : gradient_methods()) {
     MethodOptions options;
     options.gradient.smooth_samples = 7;
     options.gradient.ig_steps = 7;
     options.gradient.expected_samples = 7;
-    const Maps whole = spec.explain(question, options);
+    const Attributions whole = spec.explain(request, options);
     options.batch_size = 3;
-    const Maps parts = spec.explain(question, options);
+    const Attributions parts = spec.explain(request, options);
     EXPECT_LT(relative_difference(parts.values, whole.values), 1e-4) << spec.name;
-    EXPECT_EQ(parts.facts.size(), whole.facts.size()) << spec.name;
+    EXPECT_EQ(parts.diagnostics.size(), whole.diagnostics.size()) << spec.name;
     EXPECT_EQ(parts.layer, whole.layer) << spec.name;
   }
 }
 
-TEST(GradientMethods, ExplainGreyAndColourFacesWithMapsOfTheFacesSize) {
+TEST(GradientMethods, ExplainGrayAndColorFacesWithMapsOfTheFacesSize) {
   for (const char* input : {"[1, 8, 8]", "[3, 8, 10]"}) {
     const network::Network network = random_network(kReluNetwork, input);
-    const Question question = question_of(network);
+    const AttributionRequest request = question_of(network);
     for (const MethodSpec& spec : gradient_methods()) {
-      const Maps maps = spec.explain(question, MethodOptions());
-      EXPECT_EQ(maps.values.sizes(), question.images.select(1, 0).sizes()) << spec.name;
+      const Attributions maps = spec.explain(request, MethodOptions());
+      EXPECT_EQ(maps.values.sizes(), request.images.select(1, 0).sizes()) << spec.name;
       EXPECT_TRUE(at::isfinite(maps.values).all().item<bool>()) << spec.name;
       EXPECT_GT(maps.values.abs().max().item<float>(), 0) << spec.name;
       if (spec.name == "fullgrad") continue;  // adds up layers, not channels
-      EXPECT_EQ(maps.channels.sizes(), question.images.sizes()) << spec.name;
+      EXPECT_EQ(maps.channels.sizes(), request.images.sizes()) << spec.name;
       const at::Tensor joined = spec.is_signed ? sum_channels(maps.channels) : strongest_channel(maps.channels);
       EXPECT_TRUE(at::allclose(maps.values, joined)) << spec.name;
       EXPECT_EQ(maps.values.min().item<float>() < 0, spec.is_signed) << spec.name;
@@ -237,16 +237,17 @@ TEST(GradientMethods, ExplainGreyAndColourFacesWithMapsOfTheFacesSize) {
 
 TEST(GradientMethods, WorkOnTheBuiltInNetworksOrSayInOneLineWhyNot) {
   for (const char* name : {"dnn3", "plain6", "leaky4", "tiny-mobile"}) {
-    const network::Network network = frozen(network::Network(network::load_graph(name), 1));
-    const Question question = question_of(network, 2);
+    const network::Network network = frozen_copy(network::Network(network::load_graph(name), 1));
+    const AttributionRequest request = question_of(network, 2);
     for (const MethodSpec& spec : gradient_methods()) {
-      if (const std::string why = spec.obstacle ? spec.obstacle(network.graph()) : ""; !why.empty()) {
+      if (const std::string why = spec.unsupported_reason ? spec.unsupported_reason(network.graph()) : "";
+          !why.empty()) {
         EXPECT_EQ(why.find('\n'), std::string::npos);
         continue;
       }
       MethodOptions options;
       options.gradient.smooth_samples = options.gradient.ig_steps = options.gradient.expected_samples = 2;
-      const at::Tensor values = spec.explain(question, options).values;
+      const at::Tensor values = spec.explain(request, options).values;
       EXPECT_TRUE(at::isfinite(values).all().item<bool>()) << name << " " << spec.name;
       EXPECT_GT(values.abs().max().item<float>(), 0) << name << " " << spec.name;
     }

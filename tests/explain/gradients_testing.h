@@ -8,7 +8,7 @@
 
 #include "explain/explain_testing.h"
 
-#include "mien/explain/gradients.h"
+#include "mien/explain/gradients/gradients.h"
 #include "mien/explain/methods.h"
 
 namespace mien::explain {
@@ -21,8 +21,8 @@ struct AllFaces : Reference {
     const auto path = std::filesystem::path(folder == nullptr ? "" : folder) / name / "explanations.safetensors";
     if (folder == nullptr || !std::filesystem::exists(path)) return;
     file = SafetensorsFile::open(path);
-    question.images = (*this)["input"];
-    question.targets = (*this)["target"];
+    request.images = (*this)["input"];
+    request.targets = (*this)["target"];
   }
 };
 
@@ -35,19 +35,21 @@ inline const MethodSpec& gradient_method(const std::string& name) {
   throw std::logic_error("no gradient method " + name);
 }
 
-inline Maps explain_with(const std::string& name, const Question& question, const MethodOptions& options) {
-  return gradient_method(name).explain(question, options);
+inline Attributions explain_with(const std::string& name,
+                                 const AttributionRequest& request,
+                                 const MethodOptions& options) {
+  return gradient_method(name).explain(request, options);
 }
-inline Maps explain_with(const std::string& name, const Question& question) {
+inline Attributions explain_with(const std::string& name, const AttributionRequest& request) {
   const MethodOptions defaults;
-  return explain_with(name, question, defaults);
+  return explain_with(name, request, defaults);
 }
 
 /// The given layers (8x8 images, or `input`) with random weights, running statistics and batch norm parameters.
 inline network::Network random_network(const std::string& layers,
                                        const std::string& input = "[1, 8, 8]",
                                        uint64_t seed = 5) {
-  network::Network network = frozen(network::Network(network::graph_of(layers, input), seed));
+  network::Network network = frozen_copy(network::Network(network::graph_of(layers, input), seed));
   for (const network::ParameterSpec& spec : network.graph().parameter_specs()) {
     RandomStream random(seed, "test " + spec.name);
     at::Tensor tensor = network.tensor(spec.name);
@@ -61,7 +63,7 @@ inline network::Network random_network(const std::string& layers,
 }
 
 /// One image a class and a last one, each with another target.
-inline Question question_of(const network::Network& network, int64_t count = 3, uint64_t seed = 1) {
+inline AttributionRequest question_of(const network::Network& network, int64_t count = 3, uint64_t seed = 1) {
   std::vector<int64_t> targets;
   for (int64_t i = 0; i < count; ++i) targets.push_back(i % network.graph().classes());
   return {.network = network,
@@ -69,12 +71,12 @@ inline Question question_of(const network::Network& network, int64_t count = 3, 
           .targets = at::tensor(targets, at::kLong)};
 }
 
-inline at::Tensor score_at(const Question& question, const at::Tensor& images) {
+inline at::Tensor score_at(const AttributionRequest& request, const at::Tensor& images) {
   const at::NoGradGuard no_gradient;
-  return score_of(question.network.forward(images, network::Mode::evaluation), question.targets, question.score);
+  return score_of(request.network.forward(images, network::Mode::evaluation), request.targets, request.score);
 }
 
-inline at::Tensor sum_of_maps(const Maps& maps) { return maps.values.flatten(1).sum(1); }
+inline at::Tensor sum_of_maps(const Attributions& maps) { return maps.values.flatten(1).sum(1); }
 
 /// Every kind of layer that a network file can name, residual and squeeze-excite included.
 inline constexpr auto kEveryKind = R"({ conv = 8, kernel = 3, padding = "same" }, "batch_norm", "silu",

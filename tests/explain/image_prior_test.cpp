@@ -1,4 +1,4 @@
-#include "mien/explain/image_prior.h"
+#include "mien/explain/units/image_prior.h"
 
 #include <cmath>
 #include <functional>
@@ -54,7 +54,7 @@ TEST(Penalties, HaveTheValuesOfTheirDefinitions) {
   const at::Tensor image = at::tensor(std::vector<float>{1, 2, 4, 1}).view({1, 1, 2, 2});
   EXPECT_NEAR(l2_penalty(image).values[0].item<double>(), (1 + 4 + 16 + 1) / 4.0, 1e-6);
   EXPECT_NEAR(lp_penalty(image, 6).values[0].item<double>(), std::pow(1 + 64 + 4096 + 1, 1 / 6.0) / 4, 1e-6);
-  // One pixel has both neighbours: below it 4 (difference 3), beside it 2 (difference 1).
+  // One pixel has both neighbors: below it 4 (difference 3), beside it 2 (difference 1).
   EXPECT_NEAR(total_variation(image, 2).values[0].item<double>(), 10 / 4.0, 1e-6);
   EXPECT_NEAR(total_variation(image, 1).values[0].item<double>(), std::sqrt(10) / 4, 1e-6);
 }
@@ -106,7 +106,7 @@ TEST(Warp, EnlargesAboutTheMiddle) {
   EXPECT_NEAR(larger[10][16].item<double>(), 1, 1e-4);
 }
 
-TEST(FourierForm, GivesMidGreyForCoefficientsOfZero) {
+TEST(FourierForm, GivesMidGrayForCoefficientsOfZero) {
   const FourierForm form(48, 48, -1, 3, 1);
   const at::Tensor images = form.images(at::zeros({2, 1, 48, 25, 2}));
   EXPECT_LT((images - 1).abs().max().item<double>(), 1e-6);

@@ -5,9 +5,9 @@
 
 #include "explain/inside_testing.h"
 
-#include "mien/explain/filters.h"
-#include "mien/explain/receptive_field.h"
-#include "mien/explain/units.h"
+#include "mien/explain/units/filters.h"
+#include "mien/explain/units/receptive_field.h"
+#include "mien/explain/units/units.h"
 
 namespace mien::explain {
 namespace {
@@ -168,7 +168,7 @@ data::Dataset random_faces(const Graph& graph, int64_t count) {
   for (int64_t i = 0; i < count * faces.pixels_per_image(); ++i)
     faces.pixels.push_back(static_cast<uint8_t>(random.below(256)));
   for (int64_t i = 0; i < count; ++i) {
-    faces.labels.push_back(i % 5 == 4 ? data::kUnlabelled : static_cast<int32_t>(random.below(3)));
+    faces.labels.push_back(i % 5 == 4 ? data::kUnlabeled : static_cast<int32_t>(random.below(3)));
     faces.usages.push_back(data::Usage::unknown);
     faces.ids.push_back(i);
   }
@@ -270,9 +270,9 @@ TEST(ClassSelectivity, IsADifferenceInDeviationsWhereSomethingIsNegative) {
   EXPECT_NEAR(found.values[1], 1.5 / 2, 1e-15);
 }
 
-TEST(StandardisedMeans, AreInTheUnitsDeviationsAndNothingForAConstant) {
+TEST(StandardizedMeans, AreInTheUnitsDeviationsAndNothingForAConstant) {
   const at::Tensor means = at::tensor({1.0, 3.0, 2.0, 5.0, 5.0, 5.0}, at::kDouble).reshape({2, 3});
-  const at::Tensor found = standardised_means(survey_of(means, at::tensor({0.5, 1e-14}, at::kDouble), 0));
+  const at::Tensor found = standardized_means(survey_of(means, at::tensor({0.5, 1e-14}, at::kDouble), 0));
   EXPECT_TRUE(found[0].allclose(at::tensor({-2.0, 2.0, 0.0}, at::kDouble)));
   EXPECT_TRUE(found[1].isnan().all().item<bool>());
 }

@@ -10,7 +10,7 @@ namespace mien::explain {
 
 /// A network with parameters and running statistics as after a training: none is 0, 1 or the same for all channels.
 inline network::Network lively(const network::Graph& graph, uint64_t seed = 3) {
-  network::Network network = frozen(network::Network(graph, seed));
+  network::Network network = frozen_copy(network::Network(graph, seed));
   RandomStream random(seed, "lively statistics");
   for (const network::ParameterSpec& spec : graph.parameter_specs()) {
     if (graph.layers[static_cast<size_t>(spec.layer)].kind != network::LayerKind::batch_norm) continue;

@@ -1,4 +1,4 @@
-#include "mien/explain/kernel_shap.h"
+#include "mien/explain/perturbation/kernel_shap.h"
 
 #include <cmath>
 #include <map>
@@ -25,8 +25,8 @@ MethodOptions cells() {
 }
 
 /// Scores of all 2^8 coalitions: bit k says that cell k is seen; the others hold their mean. [256] float64
-at::Tensor all_scores(const Question& question) {
-  const at::Tensor image = question.images[0];
+at::Tensor all_scores(const AttributionRequest& request) {
+  const at::Tensor image = request.images[0];
   const at::Tensor cells = image.reshape({image.size(0), 2, 4, 4, 4});
   const at::Tensor means = cells.mean(at::IntArrayRef{2, 4}, true).expand_as(cells).reshape(image.sizes());
   std::vector<at::Tensor> images;
@@ -39,8 +39,8 @@ at::Tensor all_scores(const Question& question) {
     images.push_back(at::where(seen.gt(0), image, means));
   }
   const at::NoGradGuard no_grad;
-  const at::Tensor logits = question.network.forward(at::stack(images), network::Mode::evaluation);
-  return logits.select(1, question.targets[0].item<int64_t>()).to(at::kDouble);
+  const at::Tensor logits = request.network.forward(at::stack(images), network::Mode::evaluation);
+  return logits.select(1, request.targets[0].item<int64_t>()).to(at::kDouble);
 }
 
 /// @source Shapley 1953: the mean over all orders of what a player adds
@@ -69,20 +69,20 @@ struct SmallNetwork {
   explicit SmallNetwork(int channels = 1,
                         const std::string& layers = R"("flatten", { dense = 12 }, "relu", { dense = 3 })")
       : network(graph_of(layers, fmt::format("[{}, 8, 16]", channels)), 7) {
-    question.images = network::random_images(network.graph(), 1) * 6 - 2;
-    question.targets = at::tensor({2}, at::kLong);
+    request.images = network::random_images(network.graph(), 1) * 6 - 2;
+    request.targets = at::tensor({2}, at::kLong);
   }
   network::Network network;
-  Question question{.network = network, .images = {}, .targets = {}};
+  AttributionRequest request{.network = network, .images = {}, .targets = {}};
 };
 
 TEST(KernelShap, WithAllCoalitionsGivesExactShapleyValues) {
   for (const int channels : {1, 3}) {
     SmallNetwork small(channels);
-    const std::vector<double> expected = exact_values(all_scores(small.question));
-    const Maps maps = explain_kernel_shap(small.question, cells());
-    EXPECT_EQ(maps.facts[0].at("coalitions"), 254);
-    EXPECT_EQ(maps.facts[0].at("exact"), 1);
+    const std::vector<double> expected = exact_values(all_scores(small.request));
+    const Attributions maps = explain_kernel_shap(small.request, cells());
+    EXPECT_EQ(maps.diagnostics[0].at("coalitions"), 254);
+    EXPECT_EQ(maps.diagnostics[0].at("exact"), 1);
     const std::vector<double> found = values_of(maps.values[0]);
     for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-5) << "cell " << i;
   }
@@ -90,13 +90,13 @@ TEST(KernelShap, WithAllCoalitionsGivesExactShapleyValues) {
 
 TEST(KernelShap, WithSomeCoalitionsComesNearAndStillAddsUp) {
   SmallNetwork small;
-  const at::Tensor scores = all_scores(small.question);
+  const at::Tensor scores = all_scores(small.request);
   const std::vector<double> expected = exact_values(scores);
   MethodOptions options = cells();
   options.perturbation.shap_samples = 120;
-  const Maps maps = explain_kernel_shap(small.question, options);
-  EXPECT_EQ(maps.facts[0].at("exact"), 0);
-  EXPECT_LE(maps.facts[0].at("coalitions"), 120);
+  const Attributions maps = explain_kernel_shap(small.request, options);
+  EXPECT_EQ(maps.diagnostics[0].at("exact"), 0);
+  EXPECT_LE(maps.diagnostics[0].at("coalitions"), 120);
   const std::vector<double> found = values_of(maps.values[0]);
   double sum = 0;
   double largest = 0;
@@ -108,7 +108,7 @@ TEST(KernelShap, WithSomeCoalitionsComesNearAndStillAddsUp) {
   }
   EXPECT_NEAR(sum, (scores[255] - scores[0]).item<double>(), 1e-5);
   EXPECT_LE(worst, 0.1 * largest);
-  EXPECT_TRUE(explain_kernel_shap(small.question, options).values.equal(maps.values)) << "the same seed";
+  EXPECT_TRUE(explain_kernel_shap(small.request, options).values.equal(maps.values)) << "the same seed";
 }
 
 TEST(KernelShap, OfALinearNetworkIsItsContributionsFromAnySample) {
@@ -117,9 +117,9 @@ TEST(KernelShap, OfALinearNetworkIsItsContributionsFromAnySample) {
   options.perturbation.hide = "black";
   options.perturbation.shap_samples = 40;
   const at::Tensor contribution =
-      small.network.tensor("dense1.weight")[2].reshape({3, 8, 16}) * small.question.images[0];
+      small.network.tensor("dense1.weight")[2].reshape({3, 8, 16}) * small.request.images[0];
   const at::Tensor expected = contribution.sum(0).reshape({2, 4, 4, 4}).sum(3).sum(1).reshape({-1});
-  const std::vector<double> found = values_of(explain_kernel_shap(small.question, options).values[0]);
+  const std::vector<double> found = values_of(explain_kernel_shap(small.request, options).values[0]);
   for (size_t i = 0; i < found.size(); ++i) {
     EXPECT_NEAR(found[i], expected[static_cast<int64_t>(i)].item<double>(), 1e-4);
   }
@@ -129,12 +129,14 @@ TEST(KernelShap, OfOneAndOfTwoSegmentsIsWhatTheyAdd) {
   SmallNetwork small;
   MethodOptions options = cells();
   options.perturbation.segment.segment_size = 16;
-  const Maps one = explain_kernel_shap(small.question, options);
-  EXPECT_NEAR(one.values[0][0][0].item<double>(), one.facts[0].at("score") - one.facts[0].at("score_all_hidden"), 1e-5);
+  const Attributions one = explain_kernel_shap(small.request, options);
+  EXPECT_NEAR(one.values[0][0][0].item<double>(),
+              one.diagnostics[0].at("score") - one.diagnostics[0].at("score_all_hidden"),
+              1e-5);
   options.perturbation.segment.segment_size = 8;
-  const Maps two = explain_kernel_shap(small.question, options);
+  const Attributions two = explain_kernel_shap(small.request, options);
   EXPECT_NEAR((two.values[0][0][0] + two.values[0][0][15]).item<double>(),
-              two.facts[0].at("score") - two.facts[0].at("score_all_hidden"),
+              two.diagnostics[0].at("score") - two.diagnostics[0].at("score_all_hidden"),
               1e-5);
 }
 
@@ -153,7 +155,7 @@ TEST(Coalitions, AreDistinctNeverEmptyOrFullAndWeighTheKernel) {
     EXPECT_LT(size, kCount);
     weight_of_size[size] += sets.weights[static_cast<size_t>(row)];
   }
-  // Sizes that are complete weigh as the kernel: (K-1) / (size (K-size)), normalised over all sizes.
+  // Sizes that are complete weigh as the kernel: (K-1) / (size (K-size)), normalized over all sizes.
   double total = 0;
   for (int64_t size = 1; size < kCount; ++size) total += 1.0 / static_cast<double>(size * (kCount - size));
   for (const int64_t size : {1, 11, 2, 10}) {
@@ -170,7 +172,7 @@ TEST(KernelShap, SaysWhenSamplesAreTooFew) {
   MethodOptions options = cells();
   options.perturbation.shap_samples = 15;
   EXPECT_EQ(
-      network::error_of([&] { explain_kernel_shap(small.question, options); }),
+      network::error_of([&] { explain_kernel_shap(small.request, options); }),
       "usage: shap-samples 15 is too few for 8 segments, expected at least 16. hint: fewer segments or more samples");
 }
 

@@ -1,4 +1,4 @@
-#include "mien/explain/lime.h"
+#include "mien/explain/perturbation/lime.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 #include "mien/core/parallel.h"
 #include "mien/explain/methods.h"
-#include "mien/explain/ridge.h"
-#include "mien/explain/variants.h"
+#include "mien/explain/perturbation/perturbed_inputs.h"
+#include "mien/explain/perturbation/ridge.h"
 
 namespace mien::explain {
 namespace {
@@ -55,15 +55,15 @@ struct SmallNetwork {
   explicit SmallNetwork(int channels = 1, int64_t images = 1)
       : network(graph_of(R"("flatten", { dense = 12 }, "relu", { dense = 3 })", fmt::format("[{}, 8, 16]", channels)),
                 7) {
-    question.images = network::random_images(network.graph(), images) * 4 - 1;
-    question.targets = at::arange(images, at::kLong).remainder(3);
+    request.images = network::random_images(network.graph(), images) * 4 - 1;
+    request.targets = at::arange(images, at::kLong).remainder(3);
     options.perturbation.segment.segments = "grid";
     options.perturbation.segment.segment_size = 4;
     options.perturbation.lime_samples = 200;
     options.batch_size = 32;
   }
   network::Network network;
-  Question question{.network = network, .images = {}, .targets = {}};
+  AttributionRequest request{.network = network, .images = {}, .targets = {}};
   MethodOptions options;
 };
 
@@ -82,15 +82,15 @@ TEST(Lime, GivesThePackagesCoefficientsFromItsMasksAndProbabilities) {
 
 void expect_the_packages_probabilities(const Case& one, int64_t samples) {
   const Reference reference(one.network);
-  const Question question{.network = reference.network,
-                          .images = reference["input"].slice(0, one.face, one.face + 1),
-                          .targets = reference[one.key("label")].reshape({1})};
+  const AttributionRequest request{.network = reference.network,
+                                   .images = reference["input"].slice(0, one.face, one.face + 1),
+                                   .targets = reference[one.key("label")].reshape({1})};
   const SegmentedImages images(
-      question, {segments_of(reference, one)}, one.hidden == "mean" ? Hidden::segment_mean : Hidden::black);
+      request, {segments_of(reference, one)}, one.hidden == "mean" ? MaskFill::segment_mean : MaskFill::black);
   const at::Tensor masks = reference[one.key("masks")].slice(0, 0, samples).contiguous();
   const auto columns = static_cast<size_t>(masks.size(1));
-  const at::Tensor found =
-      score_variants(question, Score::probability, masks.size(0), 128, [&](const Variant& variant, float* pixels) {
+  const at::Tensor found = score_perturbed(
+      request, Score::probability, masks.size(0), 128, [&](const PerturbedInput& variant, float* pixels) {
         images.write(0, {masks.data_ptr<uint8_t>() + variant.index * masks.size(1), columns}, pixels);
       });
   const at::Tensor expected = reference[one.key("probabilities")].slice(0, 0, samples);
@@ -168,14 +168,14 @@ TEST(Lime, OfALinearNetworkIsItsContributions) {
   for (const int channels : {1, 3}) {
     const network::Network network(graph_of(R"("flatten", { dense = 3 })", fmt::format("[{}, 8, 16]", channels)), 3);
     const at::Tensor image = network::random_images(network.graph(), 1);
-    const Question question{.network = network, .images = image, .targets = at::tensor({1}, at::kLong)};
+    const AttributionRequest request{.network = network, .images = image, .targets = at::tensor({1}, at::kLong)};
     MethodOptions options;
     options.perturbation.segment.segments = "grid";
     options.perturbation.segment.segment_size = 4;
     options.perturbation.hide = "black";
     options.perturbation.lime_score_on = "logit";
     options.perturbation.lime_ridge = 0;
-    const LimeExplanation exact = lime(question, options).front();
+    const LimeExplanation exact = lime(request, options).front();
     const at::Tensor contribution =
         (network.tensor("dense1.weight")[1].reshape({channels, 8, 16}) * image[0]).sum(0).to(at::kDouble);
     const at::Tensor expected = contribution.reshape({2, 4, 4, 4}).sum(3).sum(1).reshape({-1});
@@ -185,7 +185,7 @@ TEST(Lime, OfALinearNetworkIsItsContributions) {
     EXPECT_NEAR(exact.local_prediction, exact.prediction, 1e-5);
 
     options.perturbation.lime_ridge = 1;
-    const LimeExplanation shrunk = lime(question, options).front();
+    const LimeExplanation shrunk = lime(request, options).front();
     EXPECT_GE(rank_correlation(shrunk.weights, exact.weights), 0.9);
     EXPECT_LT(as_tensor(shrunk.weights).norm().item<double>(), as_tensor(exact.weights).norm().item<double>());
   }
@@ -200,30 +200,30 @@ TEST(Lime, HidesAndLearnsEverySegment) {
   EXPECT_GT(shares.min().item<double>(), 0.42);  // 5 deviations of 0.016
   EXPECT_LT(shares.max().item<double>(), 0.58);
   SmallNetwork small;
-  const LimeExplanation found = lime(small.question, small.options).front();
+  const LimeExplanation found = lime(small.request, small.options).front();
   for (const double weight : found.weights) EXPECT_NE(weight, 0);
 }
 
 TEST(Lime, IsTheSameForTheSameSeedWhateverTheBatchAndItsCompany) {
   SmallNetwork small(1, 3);
-  const at::Tensor first = explain_lime(small.question, small.options).values;
-  EXPECT_TRUE(explain_lime(small.question, small.options).values.equal(first));
-  EXPECT_LE((explain_lime(slice(small.question, 2, 3), small.options).values[0] - first[2]).abs().max().item<double>(),
+  const at::Tensor first = explain_lime(small.request, small.options).values;
+  EXPECT_TRUE(explain_lime(small.request, small.options).values.equal(first));
+  EXPECT_LE((explain_lime(slice(small.request, 2, 3), small.options).values[0] - first[2]).abs().max().item<double>(),
             1e-6);
   small.options.batch_size = 7;
-  EXPECT_LE((explain_lime(small.question, small.options).values - first).abs().max().item<double>(), 1e-6);
+  EXPECT_LE((explain_lime(small.request, small.options).values - first).abs().max().item<double>(), 1e-6);
   small.options.seed = 1;
-  EXPECT_GT((explain_lime(small.question, small.options).values - first).abs().max().item<double>(), 1e-6);
+  EXPECT_GT((explain_lime(small.request, small.options).values - first).abs().max().item<double>(), 1e-6);
 }
 
 TEST(Lime, TellsHowItVariesOverSeeds) {
   SmallNetwork small;
   small.options.perturbation.lime_seeds = 3;
   small.options.seed = 5;
-  const LimeExplanation repeated = lime(small.question, small.options).front();
+  const LimeExplanation repeated = lime(small.request, small.options).front();
   std::vector<LimeExplanation> single;
   small.options.perturbation.lime_seeds = 1;
-  for (; small.options.seed < 8; ++small.options.seed) single.push_back(lime(small.question, small.options).front());
+  for (; small.options.seed < 8; ++small.options.seed) single.push_back(lime(small.request, small.options).front());
   EXPECT_EQ(repeated.weights, single[0].weights);
   const at::Tensor scores = as_tensor({single[0].score, single[1].score, single[2].score});
   EXPECT_NEAR(repeated.score_mean, scores.mean().item<double>(), 1e-12);
@@ -238,22 +238,22 @@ TEST(Lime, TellsHowItVariesOverSeeds) {
   small.options.seed = 5;
   small.options.perturbation.lime_seeds = 3;
   small.options.perturbation.lime_samples = 4000;
-  const Maps maps = explain_lime(small.question, small.options);
-  EXPECT_LT(maps.facts[0].at("r2_spread_over_seeds"), repeated.score_deviation);
-  EXPECT_GE(maps.facts[0].at("rank_stability"), repeated.rank_stability);
+  const Attributions maps = explain_lime(small.request, small.options);
+  EXPECT_LT(maps.diagnostics[0].at("r2_spread_over_seeds"), repeated.score_deviation);
+  EXPECT_GE(maps.diagnostics[0].at("rank_stability"), repeated.rank_stability);
 }
 
 TEST(Lime, OfTheMethodTableFindsThePackagesRegions) {
   // Other samples of the same model: weights agree within sampling noise.
   at::set_num_threads(threads());
   const Reference reference("leaky4");
-  const Question question{.network = reference.network,
-                          .images = reference["input"].slice(0, 0, 1),
-                          .targets = reference["lime.grid8.mean.0.label"].reshape({1})};
+  const AttributionRequest request{.network = reference.network,
+                                   .images = reference["input"].slice(0, 0, 1),
+                                   .targets = reference["lime.grid8.mean.0.label"].reshape({1})};
   MethodOptions options;
   options.perturbation.segment.segments = "grid";
   options.perturbation.lime_samples = 300;
-  const LimeExplanation found = lime(question, options).front();
+  const LimeExplanation found = lime(request, options).front();
   const at::Tensor expected = reference["lime.grid8.mean.0.weights"];
   EXPECT_GE(rank_correlation(found.weights, {expected.data_ptr<double>(), expected.data_ptr<double>() + 36}), 0.7);
   EXPECT_EQ(found.ranking.front(), 27);
@@ -262,14 +262,14 @@ TEST(Lime, OfTheMethodTableFindsThePackagesRegions) {
 
 TEST(Lime, PaintsWeightsOnTheirSegmentsAndStatesItsFit) {
   SmallNetwork small;
-  const LimeExplanation found = lime(small.question, small.options).front();
-  const Maps maps = explain_lime(small.question, small.options);
+  const LimeExplanation found = lime(small.request, small.options).front();
+  const Attributions maps = explain_lime(small.request, small.options);
   ASSERT_EQ(maps.values.sizes(), (std::vector<int64_t>{1, 8, 16}));
   EXPECT_FLOAT_EQ(maps.values[0][7][3].item<float>(), static_cast<float>(found.weights[4]));
-  EXPECT_DOUBLE_EQ(maps.facts[0].at("r2"), found.score);
-  EXPECT_DOUBLE_EQ(maps.facts[0].at("prediction"), found.prediction);
-  EXPECT_EQ(maps.facts[0].at("segments"), 8);
-  EXPECT_EQ(maps.facts[0].count("rank_stability"), 0U) << "one seed says nothing of it";
+  EXPECT_DOUBLE_EQ(maps.diagnostics[0].at("r2"), found.score);
+  EXPECT_DOUBLE_EQ(maps.diagnostics[0].at("prediction"), found.prediction);
+  EXPECT_EQ(maps.diagnostics[0].at("segments"), 8);
+  EXPECT_EQ(maps.diagnostics[0].count("rank_stability"), 0U) << "one seed says nothing of it";
 }
 
 TEST(Lime, MarksSupportingAndOpposingSegments) {
@@ -289,11 +289,11 @@ TEST(Lime, MarksSupportingAndOpposingSegments) {
 TEST(Lime, SaysWhichOptionIsWrong) {
   SmallNetwork small;
   small.options.perturbation.lime_score_on = "loss";
-  EXPECT_EQ(error_of([&] { explain_lime(small.question, small.options); }),
+  EXPECT_EQ(error_of([&] { explain_lime(small.request, small.options); }),
             "usage: unknown score loss of lime-score-on. hint: one of: probability, logit, sum");
   small.options.perturbation.lime_score_on = "logit";
   small.options.perturbation.hide = "blak";
-  EXPECT_EQ(error_of([&] { explain_lime(small.question, small.options); }),
+  EXPECT_EQ(error_of([&] { explain_lime(small.request, small.options); }),
             "usage: unknown value 'blak' of hide. hint: did you mean 'black'?");
 }
 

@@ -20,7 +20,7 @@ TEST_P(DeepLiftOnBothNetworks, IsCaptums) {
   AllFaces reference(GetParam());
   MethodOptions options;
   options.gradient.deeplift_max_pool = "captum";
-  const at::Tensor found = explain_with("deeplift", reference.question, options).channels;
+  const at::Tensor found = explain_with("deeplift", reference.request, options).channels;
   EXPECT_LT(relative_difference(found, reference["captum.deep_lift_rescale"]), 1e-4);
 }
 
@@ -28,27 +28,26 @@ TEST(DeepLift, SharesOutTheScoresDifferenceOnEveryKindOfLayer) {
   const network::Network network = random_network(kEveryKind);
   for (const Score score : {Score::logit, Score::probability, Score::sum_of_logits}) {
     for (const char* baseline : {"zero", "mean", "blur"}) {
-      Question question = question_of(network);
-      question.score = score;
+      AttributionRequest request = question_of(network);
+      request.score = score;
       MethodOptions options;
       options.gradient.baseline = baseline;
-      const Maps maps = explain_with("deeplift", question, options);
+      const Attributions maps = explain_with("deeplift", request, options);
       const double size = maps.values.abs().sum().item<double>();
-      for (size_t i = 0; i < maps.facts.size(); ++i) {
-        EXPECT_NEAR(maps.facts[i].at("convergence_error"), 0, 1e-4 * size) << to_text(score) << " " << baseline;
+      for (size_t i = 0; i < maps.diagnostics.size(); ++i) {
+        EXPECT_NEAR(maps.diagnostics[i].at("convergence_error"), 0, 1e-4 * size) << to_text(score) << " " << baseline;
       }
     }
   }
-  Question question = question_of(network);
-  const at::Tensor difference =
-      score_at(question, question.images) - score_at(question, at::zeros_like(question.images));
-  EXPECT_LT(relative_difference(sum_of_maps(explain_with("deeplift", question)), difference), 1e-3);
+  AttributionRequest request = question_of(network);
+  const at::Tensor difference = score_at(request, request.images) - score_at(request, at::zeros_like(request.images));
+  EXPECT_LT(relative_difference(sum_of_maps(explain_with("deeplift", request)), difference), 1e-3);
 }
 
 TEST(DeepLift, NeedsNoOtherRuleThanCaptumsWhereNoMaxPoolReadsAnActivation) {
   AllFaces reference("leaky4");
   EXPECT_LT(
-      relative_difference(explain_with("deeplift", reference.question).channels, reference["captum.deep_lift_rescale"]),
+      relative_difference(explain_with("deeplift", reference.request).channels, reference["captum.deep_lift_rescale"]),
       1e-4);
 }
 
@@ -56,7 +55,7 @@ TEST(LrpEpsilon, IsCaptumsWithBatchNormAsALayerOfItsOwn) {
   AllFaces reference("relu6");
   MethodOptions options;
   options.gradient.lrp_batch_norm = "layer";
-  EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.question, options).channels,
+  EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.request, options).channels,
                                 reference["captum.lrp_epsilon_1e-6"]),
             1e-4);
 }
@@ -64,7 +63,7 @@ TEST(LrpEpsilon, IsCaptumsWithBatchNormAsALayerOfItsOwn) {
 TEST(LrpEpsilon, IsNearlyCaptumsWithBatchNormFolded) {
   // the same but for an epsilon beside outputs of batch norm near zero
   AllFaces reference("relu6");
-  EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.question).channels,
+  EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.request).channels,
                                 reference["captum.lrp_epsilon_1e-6"]),
             3e-3);
 }
@@ -73,29 +72,29 @@ constexpr const char* kRules[] = {"lrp-epsilon", "lrp-gamma", "lrp-alpha-beta"};
 
 TEST(Lrp, ConservesTheScoreWhereNoBiasAbsorbsAny) {
   // fresh batch norms have no shift
-  const network::Network network = frozen(network::Network(network::graph_of(R"(
+  const network::Network network = frozen_copy(network::Network(network::graph_of(R"(
       { conv = 8, kernel = 3, padding = "same", bias = false }, "batch_norm", { leaky_relu = 0.1 },
       { residual = [{ depthwise = 3, padding = 1, bias = false }, "relu", { squeeze_excite = 2 },
                     { conv = 8, kernel = 1, bias = false }, "batch_norm"] }, "relu",
       { avg_pool = 2 }, "batch_norm", { conv = 8, kernel = 2, padding = "same", bias = false }, "silu",
       { max_pool = 2, stride = 1 }, { dropout = 0.5 }, "global_avg_pool", "flatten", { dense = 5, bias = false }, "relu",
       { dense = 3, bias = false })"),
-                                                           3));
-  Question question = question_of(network);
+                                                                3));
+  AttributionRequest request = question_of(network);
   for (const Score score : {Score::logit, Score::sum_of_logits}) {
-    question.score = score;
-    const at::Tensor scores = score_at(question, question.images);
+    request.score = score;
+    const at::Tensor scores = score_at(request, request.images);
     for (const char* rule : kRules) {
       for (const char* batch_norm : {"fold", "layer"}) {
         MethodOptions options;
         options.gradient.lrp_epsilon = 1e-9;
         options.gradient.lrp_alpha = 1;  // beta's share is lost where an output has no negative contribution
         options.gradient.lrp_batch_norm = batch_norm;
-        const Maps maps = explain_with(rule, question, options);
+        const Attributions maps = explain_with(rule, request, options);
         // where all contributions to an output of leaky_relu are negative, alpha-beta has nobody to give to
         const double tolerance = rule == std::string("lrp-alpha-beta") ? 5e-3 : 1e-3;
         EXPECT_LT(relative_difference(sum_of_maps(maps), scores), tolerance) << rule << " " << batch_norm;
-        for (const auto& facts : maps.facts) {
+        for (const auto& facts : maps.diagnostics) {
           EXPECT_NEAR(facts.at("absorbed"), 0, tolerance * scores.abs().max().item<double>());
         }
       }
@@ -105,13 +104,13 @@ TEST(Lrp, ConservesTheScoreWhereNoBiasAbsorbsAny) {
 
 TEST(Lrp, LosesExactlyTheBiasOfALinearNetwork) {
   const network::Network network = random_network(R"("flatten", { dense = 3 })");
-  const Question question = question_of(network);
+  const AttributionRequest request = question_of(network);
   MethodOptions options;
   options.gradient.lrp_epsilon = 0;
-  const Maps maps = explain_with("lrp-epsilon", question, options);
+  const Attributions maps = explain_with("lrp-epsilon", request, options);
   for (int64_t i = 0; i < 3; ++i) {
     EXPECT_NEAR(
-        maps.facts[static_cast<size_t>(i)].at("absorbed"), network.tensor("dense1.bias")[i].item<double>(), 1e-5);
+        maps.diagnostics[static_cast<size_t>(i)].at("absorbed"), network.tensor("dense1.bias")[i].item<double>(), 1e-5);
   }
 }
 
@@ -156,12 +155,12 @@ TEST(Lrp, FollowsThePapersFormulasForBothSigns) {
   bias.copy_(dense.tensor("dense1.bias"));
   const at::Tensor images = network::random_images(dense.graph(), 2) - 0.5;
   for (const network::Network* network : {&dense, static_cast<const network::Network*>(&convolution)}) {
-    const Question question{
+    const AttributionRequest request{
         .network = *network, .images = images, .targets = at::tensor({0, 0}, at::kLong), .score = Score::sum_of_logits};
     for (const char* rule : kRules) {
       MethodOptions options;
       options.gradient.lrp_epsilon = 0;
-      const at::Tensor found = explain_with(rule, question, options).values;
+      const at::Tensor found = explain_with(rule, request, options).values;
       for (int64_t image = 0; image < 2; ++image) {
         std::vector<double> x;
         std::vector<std::vector<double>> w(3);
@@ -219,14 +218,14 @@ TEST(Lrp, SeesNoDifferenceBetweenABatchNormAndWeightsThatHoldIt) {
   const at::Tensor last = scale_of("batch_norm4");
   set("dense2", weight("dense2") * last.view({-1, 1}), bias("dense2") * last + shift_of("batch_norm4"));
 
-  const Question question = question_of(network);
-  const Question same{.network = merged, .images = question.images, .targets = question.targets};
-  ASSERT_LT(relative_difference(score_at(question, question.images), score_at(same, question.images)), 1e-5);
+  const AttributionRequest request = question_of(network);
+  const AttributionRequest same{.network = merged, .images = request.images, .targets = request.targets};
+  ASSERT_LT(relative_difference(score_at(request, request.images), score_at(same, request.images)), 1e-5);
   for (const char* rule : kRules) {
     MethodOptions options;
     options.gradient.lrp_dense = "same";
     EXPECT_LT(
-        relative_difference(explain_with(rule, question, options).values, explain_with(rule, same, options).values),
+        relative_difference(explain_with(rule, request, options).values, explain_with(rule, same, options).values),
         1e-3)
         << rule;
   }
@@ -234,27 +233,27 @@ TEST(Lrp, SeesNoDifferenceBetweenABatchNormAndWeightsThatHoldIt) {
 
 TEST(Lrp, WithAlphaOneHandsDownNothingNegative) {
   const network::Network network = random_network(R"({ conv = 4, kernel = 3 }, "relu", "flatten", { dense = 3 })");
-  Question question = question_of(network);
+  AttributionRequest request = question_of(network);
   MethodOptions options;
   options.gradient.lrp_alpha = 1;
   options.gradient.lrp_dense = "same";
-  const at::Tensor scores = score_at(question, question.images);
-  const at::Tensor maps = explain_with("lrp-alpha-beta", question, options).values;
+  const at::Tensor scores = score_at(request, request.images);
+  const at::Tensor maps = explain_with("lrp-alpha-beta", request, options).values;
   EXPECT_GE((maps * scores.sign().view({-1, 1, 1})).min().item<float>(), 0);
 }
 
 TEST(Lrp, SaysWhyItDoesNotExplainProbabilitiesOrCrossASigmoid) {
   const network::Network network = random_network(R"("flatten", { dense = 3 })");
-  Question question = question_of(network);
-  question.score = Score::probability;
+  AttributionRequest request = question_of(network);
+  request.score = Score::probability;
   EXPECT_EQ(
-      error_of([&] { explain_with("lrp-gamma", question); }),
+      error_of([&] { explain_with("lrp-gamma", request); }),
       "usage: layer-wise relevance propagation explains logits, not a probability: no rule leads through softmax. "
       "hint: ask for the logit");
   for (const char* rule : kRules) {
-    EXPECT_EQ(gradient_method(rule).obstacle(network::graph_of(kEveryKind)),
+    EXPECT_EQ(gradient_method(rule).unsupported_reason(network::graph_of(kEveryKind)),
               "sigmoid2 of n gives a half for nothing, so that relevance has nowhere to go");
-    EXPECT_EQ(gradient_method(rule).obstacle(network::load_graph("tiny-mobile")), "");
+    EXPECT_EQ(gradient_method(rule).unsupported_reason(network::load_graph("tiny-mobile")), "");
   }
 }
 

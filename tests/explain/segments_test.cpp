@@ -1,10 +1,10 @@
-#include "mien/explain/segments.h"
+#include "mien/explain/segmentation/segments.h"
 
 #include <set>
 
 #include "explain_testing.h"
 
-#include "mien/explain/segmenters.h"
+#include "mien/explain/segmentation/segmenters.h"
 
 namespace mien::explain {
 namespace {
@@ -58,8 +58,8 @@ TEST(Segments, AreNumberedFromZeroWithoutGapsForEveryKindAndAnyImage) {
   const at::Tensor face = reference["input"][0];
   const std::vector<std::pair<std::string, at::Tensor>> images = {
       {"face", face},
-      {"normalised face", (face - face.mean()) / face.std()},
-      {"colour", at::cat({face, face.flip({2}), face * 0.5F})},
+      {"normalized face", (face - face.mean()) / face.std()},
+      {"color", at::cat({face, face.flip({2}), face * 0.5F})},
       {"two channels", at::cat({face, face})},
       {"flat", at::full({1, 48, 48}, 0.5F)},
       {"wide", face.slice(1, 0, 9)},
@@ -78,7 +78,7 @@ TEST(Segments, AreNumberedFromZeroWithoutGapsForEveryKindAndAnyImage) {
   }
 }
 
-TEST(Segments, OfANormalisedFaceAreThoseOfTheFace) {
+TEST(Segments, OfANormalizedFaceAreThoseOfTheFace) {
   const Reference reference("leaky4");
   at::Tensor face = reference["input"][0];
   face = (face - face.min()) / (face.max() - face.min());

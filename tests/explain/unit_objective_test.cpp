@@ -1,4 +1,4 @@
-#include "mien/explain/unit_objective.h"
+#include "mien/explain/units/unit_objective.h"
 
 #include <string>
 #include <vector>
@@ -6,7 +6,7 @@
 #include "explain/inside_testing.h"
 #include <torch/csrc/autograd/autograd.h>
 
-#include "mien/explain/evaluation_block.h"
+#include "mien/explain/units/evaluation_block.h"
 
 namespace mien::explain {
 namespace {
@@ -47,7 +47,7 @@ void expect_autograds_numbers(const Network& network, const at::Tensor& images) 
     const std::string& name = graph.layers[static_cast<size_t>(layer)].name;
     const int64_t count = graph.layers[static_cast<size_t>(layer)].output_shape.channels;
     const std::vector<int64_t> units{0, count - 1, count / 2, count - 1};
-    for (const Reduction how : {Reduction::mean, Reduction::sum, Reduction::centre}) {
+    for (const Reduction how : {Reduction::mean, Reduction::sum, Reduction::center}) {
       const auto expected = plainly(network, layer, units, how, images);
       const auto found = UnitObjective(network, layer, units, how).evaluate(images, true);
       const double scale = std::max(1.0, expected.values.abs().max().item<double>());
@@ -162,7 +162,7 @@ TEST(UnitObjective, SaysWhichUnitsThereAre) {
   EXPECT_EQ(network::error_of([&] { UnitObjective(network, 1, {32}, Reduction::mean); }),
             "usage: conv1 of leaky4 has no unit 32, expected 0 to 31");
   EXPECT_EQ(network::error_of([&] { UnitObjective(network, 0, {0}, Reduction::mean); }),
-            "usage: cannot maximise units of layer 0 of leaky4, expected 1 to 21");
+            "usage: cannot maximize units of layer 0 of leaky4, expected 1 to 21");
 }
 
 }  // namespace

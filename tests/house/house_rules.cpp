@@ -135,8 +135,10 @@ Problems check_library_manners(const SourceFile& file) {
   for (const Line& line : code_lines(file.text)) {
     std::smatch match;
     if (file.folder() != "cli" && std::regex_search(line.code, match, kPrints)) {
-      problems.push_back(problem(
-          file, line.number, match.str() + " belongs to src/mien/cli: the library throws and calls a Listener"));
+      problems.push_back(
+          problem(file,
+                  line.number,
+                  match.str() + " belongs to src/mien/cli: the library throws and calls a ProgressListener"));
     }
     if (std::regex_search(line.code, match, kRandom)) {
       problems.push_back(problem(file, line.number, match.str() + " cannot be repeated: draw from mien::RandomStream"));

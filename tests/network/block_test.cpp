@@ -15,17 +15,21 @@
 namespace mien::network {
 namespace {
 
-at::Tensor random_tensor(const std::vector<int64_t>& sizes, const std::string& purpose, double low = -1, double high = 1) {
+at::Tensor random_tensor(const std::vector<int64_t>& sizes,
+                         const std::string& purpose,
+                         double low = -1,
+                         double high = 1) {
   at::Tensor values = at::empty(sizes, at::kFloat);
   RandomStream random(7, purpose);
-  for (int64_t i = 0; i < values.numel(); ++i) values.data_ptr<float>()[i] = static_cast<float>(random.uniform(low, high));
+  for (int64_t i = 0; i < values.numel(); ++i)
+    values.data_ptr<float>()[i] = static_cast<float>(random.uniform(low, high));
   return values;
 }
 
 struct Case {
   std::vector<int64_t> sizes;
   Activation before = Activation::none, after = Activation::none;
-  bool normalises = false, adds = false, batch_statistics = false;
+  bool normalizes = false, adds = false, batch_statistics = false;
   int64_t pool = 1;
   float drop = 0;
   double offset = 0;  ///< added to x: a mean far from 0 beside the deviation
@@ -34,7 +38,7 @@ struct Case {
     return fmt::format("[{}] before {} norm {} batch {} add {} after {} pool {} drop {} offset {}",
                        fmt::join(sizes, ","),
                        static_cast<int>(before),
-                       normalises,
+                       normalizes,
                        batch_statistics,
                        adds,
                        static_cast<int>(after),
@@ -61,7 +65,7 @@ struct Inputs {
     const std::vector<int64_t> channels{c.sizes[1]};
     x = leaf(random_tensor(c.sizes, "x") + c.offset);
     if (c.adds) residual = leaf(random_tensor(c.sizes, "residual"));
-    if (!c.normalises) return;
+    if (!c.normalizes) return;
     gamma = leaf(random_tensor(channels, "gamma"));  // of both signs
     beta = leaf(random_tensor(channels, "beta"));
     running_mean = random_tensor(channels, "mean").to(type);
@@ -71,7 +75,13 @@ struct Inputs {
     at::Tensor weights = random_tensor(output.sizes().vec(), "weights").to(output.scalar_type());
     torch::autograd::backward({(output * weights).sum()}, {});
     const auto gradient = [](const at::Tensor& t) { return t.defined() ? t.grad() : t; };
-    return {output.detach(), gradient(x), gradient(residual), gradient(gamma), gradient(beta), running_mean, running_variance};
+    return {output.detach(),
+            gradient(x),
+            gradient(residual),
+            gradient(gamma),
+            gradient(beta),
+            running_mean,
+            running_variance};
   }
 };
 
@@ -98,8 +108,9 @@ Results by_block(const Case& c) {
 Results by_libtorch(const Case& c) {
   const Inputs in(c, at::kDouble);
   at::Tensor y = activated(c.before, in.x);
-  if (c.normalises) {
-    y = at::batch_norm(y, in.gamma, in.beta, in.running_mean, in.running_variance, c.batch_statistics, 0.1, 1e-5, false);
+  if (c.normalizes) {
+    y = at::batch_norm(
+        y, in.gamma, in.beta, in.running_mean, in.running_variance, c.batch_statistics, 0.1, 1e-5, false);
   }
   if (c.adds) y = y + in.residual;
   y = activated(c.after, y);
@@ -111,7 +122,8 @@ Results by_libtorch(const Case& c) {
 }
 
 void expect_equal(const Case& c, double tolerance) {
-  static const char* const kNames[] = {"output", "dx", "d residual", "d gamma", "d beta", "running mean", "running variance"};
+  static const char* const kNames[] = {
+      "output", "dx", "d residual", "d gamma", "d beta", "running mean", "running variance"};
   const Results found = by_block(c);
   const Results expected = by_libtorch(c);
   for (size_t i = 0; i < found.size(); ++i) {
@@ -121,8 +133,10 @@ void expect_equal(const Case& c, double tolerance) {
   }
 }
 
-const std::vector<std::vector<int64_t>> kShapes{{2, 1, 4, 4}, {3, 3, 7, 5}, {2, 16, 6, 9}, {5, 37, 9, 8}, {1, 40, 6, 6}};
-const std::vector<Activation> kActivations{Activation::none, Activation::relu, Activation::leaky_relu, Activation::silu};
+const std::vector<std::vector<int64_t>> kShapes{
+    {2, 1, 4, 4}, {3, 3, 7, 5}, {2, 16, 6, 9}, {5, 37, 9, 8}, {1, 40, 6, 6}};
+const std::vector<Activation> kActivations{
+    Activation::none, Activation::relu, Activation::leaky_relu, Activation::silu};
 
 TEST(Block, OfEveryFormAndOddShapeIsItsLayers) {
   for (const auto& sizes : kShapes) {
@@ -131,7 +145,8 @@ TEST(Block, OfEveryFormAndOddShapeIsItsLayers) {
         for (const Activation activation : kActivations) {
           expect_equal({.sizes = sizes, .after = activation, .pool = pool, .drop = drop}, 2e-6);
           for (const bool batch : {false, true}) {
-            const Case normal{.sizes = sizes, .normalises = true, .batch_statistics = batch, .pool = pool, .drop = drop};
+            const Case normal{
+                .sizes = sizes, .normalizes = true, .batch_statistics = batch, .pool = pool, .drop = drop};
             Case before = normal;
             before.before = activation;
             expect_equal(before, 1e-5);
@@ -149,22 +164,24 @@ TEST(Block, WithResidualAddIsItsLayers) {
   for (const auto& sizes : kShapes) {
     for (const Activation activation : kActivations) {
       expect_equal({.sizes = sizes, .after = activation, .adds = true}, 2e-6);
-      expect_equal({.sizes = sizes, .after = activation, .normalises = true, .adds = true}, 1e-5);
-      expect_equal({.sizes = sizes, .after = activation, .normalises = true, .adds = true, .batch_statistics = true}, 1e-5);
+      expect_equal({.sizes = sizes, .after = activation, .normalizes = true, .adds = true}, 1e-5);
+      expect_equal({.sizes = sizes, .after = activation, .normalizes = true, .adds = true, .batch_statistics = true},
+                   1e-5);
     }
   }
 }
 
 TEST(Block, OfDenseFeaturesIsItsLayers) {
   for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{9, 7}, {33, 64}, {128, 130}, {130, 1024}}) {
-    expect_equal({.sizes = sizes, .before = Activation::relu, .normalises = true, .batch_statistics = true, .drop = 0.5F}, 1e-5);
-    expect_equal({.sizes = sizes, .after = Activation::relu, .normalises = true, .batch_statistics = true}, 1e-5);
+    expect_equal(
+        {.sizes = sizes, .before = Activation::relu, .normalizes = true, .batch_statistics = true, .drop = 0.5F}, 1e-5);
+    expect_equal({.sizes = sizes, .after = Activation::relu, .normalizes = true, .batch_statistics = true}, 1e-5);
     expect_equal({.sizes = sizes, .after = Activation::relu, .drop = 0.5F}, 1e-6);
   }
 }
 
 TEST(Block, KeepsItsStatisticsWhereTheMeanIsAHundredDeviations) {
-  const Case c{.sizes = {8, 24, 48, 48}, .normalises = true, .batch_statistics = true, .offset = 60};
+  const Case c{.sizes = {8, 24, 48, 48}, .normalizes = true, .batch_statistics = true, .offset = 60};
   const Results found = by_block(c);
   const Results expected = by_libtorch(c);
   EXPECT_LT(relative_difference(found[5].to(at::kDouble), expected[5]), 1e-6);
@@ -173,7 +190,12 @@ TEST(Block, KeepsItsStatisticsWhereTheMeanIsAHundredDeviations) {
 }
 
 TEST(Block, GivesTheSameBitsOnOneThreadAndOnThree) {
-  const Case c{.sizes = {16, 32, 24, 24}, .before = Activation::leaky_relu, .normalises = true, .batch_statistics = true, .pool = 2, .drop = 0.3F};
+  const Case c{.sizes = {16, 32, 24, 24},
+               .before = Activation::leaky_relu,
+               .normalizes = true,
+               .batch_statistics = true,
+               .pool = 2,
+               .drop = 0.3F};
   const int before = at::get_num_threads();
   at::set_num_threads(1);
   const Results one = by_block(c);
@@ -213,7 +235,8 @@ TEST(Block, HasNoSecondDerivativeAndSaysSo) {
   BlockCall call;
   call.arguments.after = Activation::silu;
   const at::Tensor y = run_block(call, x, {});
-  EXPECT_THROW(torch::autograd::grad({y.sum()}, {x}, {}, /*retain_graph=*/true, /*create_graph=*/true), std::logic_error);
+  EXPECT_THROW(torch::autograd::grad({y.sum()}, {x}, {}, /*retain_graph=*/true, /*create_graph=*/true),
+               std::logic_error);
 }
 
 TEST(Block, GivesItsGradientTwiceWhereTheGraphIsKept) {

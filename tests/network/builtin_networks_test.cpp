@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "mien/core/files.h"
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 
 namespace mien::network {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "network/helpers.h"
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -135,13 +136,13 @@ TEST(Convolution, WithABlockBehindItIsItsLayersHoweverTheWorkIsCut) {
         at::set_num_threads(threads);
         PackedWeights cache;
         const ConvolutionCall call{.weight = weight, .bias = bias, .stride = c.stride, .padding = c.padding};
-        BlockCall normalised{
+        BlockCall normalized{
             .gamma = gamma, .beta = beta, .running_mean = mean, .running_variance = variance, .epsilon = 1e-5};
-        normalised.arguments.before = Activation::leaky_relu;
-        normalised.arguments.before_slope = 0.1F;
-        normalised.arguments.pool = pool;
+        normalized.arguments.before = Activation::leaky_relu;
+        normalized.arguments.before_slope = 0.1F;
+        normalized.arguments.pool = pool;
         const at::Tensor expected = pooled(normal(at::leaky_relu(y, 0.1)));
-        EXPECT_LT(relative_difference(run_convolution_block(call, &normalised, x, cache).to(at::kDouble), expected),
+        EXPECT_LT(relative_difference(run_convolution_block(call, &normalized, x, cache).to(at::kDouble), expected),
                   2e-6)
             << c.text() << ", pool " << pool << ", threads " << threads;
         BlockCall activated;

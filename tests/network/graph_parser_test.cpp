@@ -5,7 +5,7 @@
 #include "network/helpers.h"
 #include <gtest/gtest.h>
 
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 
 namespace mien::network {
 namespace {

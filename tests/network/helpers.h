@@ -10,7 +10,7 @@
 #include "mien/core/error.h"
 #include "mien/core/random.h"
 #include "mien/core/safetensors.h"
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 #include "mien/network/network.h"
 
 namespace mien::network {

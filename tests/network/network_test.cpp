@@ -7,6 +7,7 @@
 
 #include "network/helpers.h"
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 namespace mien::network {
@@ -50,7 +51,7 @@ TEST(Network, SaysWhichImagesItExpects) {
   EXPECT_EQ(error_of([&] {
               network.forward(at::zeros({1, 2, 8, 8}, at::kByte), Mode::evaluation);
             }),
-            "usage: cannot run network n on whole numbers, expected normalised float32 images");
+            "usage: cannot run network n on whole numbers, expected normalized float32 images");
 }
 
 TEST(Network, RefusesAnEmptyBatch) {

@@ -6,6 +6,7 @@
 
 #include "network/helpers.h"
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "mien/core/files.h"

@@ -124,7 +124,7 @@ TEST_F(Weights, WithForeignMetadataAreRefused) {
   EXPECT_EQ(error_with("mien.classes", "{"), "its class names are not a list of texts");
   EXPECT_EQ(error_with("mien.classes", "[1, 2]"), "its class names are not a list of texts");
   EXPECT_EQ(error_with("mien.normalization", "half"),
-            "the normalisation is 'half', expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a deviation "
+            "the normalization is 'half', expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a deviation "
             "above 0");
 }
 
@@ -154,7 +154,7 @@ TEST(Normalization, IsReadBackFromItsText) {
                            "dataset(0.5,1,2)",
                            "dataset(nan,1)",
                            "dataset(0.5,1"}) {
-    EXPECT_EQ(error_of([&] { Normalization::parse(text); }).find("bad data: the normalisation is "), 0U) << text;
+    EXPECT_EQ(error_of([&] { Normalization::parse(text); }).find("bad data: the normalization is "), 0U) << text;
   }
 }
 

@@ -52,7 +52,7 @@ TEST(Gallery, ShowsAFaceUprightEnlargedAndInItsPlace) {
   EXPECT_EQ(picture.red(32 + 218, 32 + 218), 20);
 }
 
-TEST(Gallery, ShowsColour) {
+TEST(Gallery, ShowsColor) {
   SKIP_WITHOUT_GNUPLOT();
   const TemporaryFolder folder;
   std::vector<uint8_t> face(48 * 48 * 3);
@@ -85,7 +85,7 @@ TEST(Gallery, KeepsAnEvenShadeEven) {
       contains(gnuplot.script(), "rgbimage\n" + std::string(288 * 288, static_cast<char>(137)) + "\nunset output"));
 }
 
-TEST(Gallery, FramesRightAndWrongInDifferentColours) {
+TEST(Gallery, FramesRightAndWrongInDifferentColors) {
   const ScriptCatcher gnuplot;
   const std::vector<uint8_t> face(48 * 48);
   write_gallery(

@@ -1,11 +1,10 @@
-#include "mien/report/history.h"
-
 #include <cmath>
 #include <limits>
 
 #include <gtest/gtest.h>
 
 #include "mien/core/error.h"
+#include "mien/report/history_csv.h"
 
 namespace mien::report {
 namespace {

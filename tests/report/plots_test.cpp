@@ -215,7 +215,7 @@ TEST(PlotBars, ShowsRatesInPerCentWithTheirIntervals) {
   EXPECT_TRUE(contains(gnuplot.script(), "set label '60.5' at 62.1,0 "));
 }
 
-TEST(PlotBars, ShowsReferencesInGreyAndTheMark) {
+TEST(PlotBars, ShowsReferencesInGrayAndTheMark) {
   const ScriptCatcher gnuplot;
   plot_bars(gnuplot.picture(),
             std::vector<Bar>{{"lime", 0.5, {}}, {.name = "random", .value = 0.25, .is_reference = true}},

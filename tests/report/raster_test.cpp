@@ -11,13 +11,13 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-/// CIE lightness L* (0 black to 100 white): what a grey print shows of a colour. @source CIE 15:2004
+/// CIE lightness L* (0 black to 100 white): what a gray print shows of a color. @source CIE 15:2004
 double lightness(const Color& color) {
   const double y = color.luminance();
   return y > 216.0 / 24389 ? 116 * std::cbrt(y) - 16 : y * 24389 / 27;
 }
 
-TEST(HeatColors, GetLighterInEvenStepsAlsoInGrey) {
+TEST(HeatColors, GetLighterInEvenStepsAlsoInGray) {
   double before = lightness(heat_color(0));
   EXPECT_LT(before, 5);
   for (int i = 1; i <= 20; ++i) {
@@ -29,7 +29,7 @@ TEST(HeatColors, GetLighterInEvenStepsAlsoInGrey) {
   EXPECT_GT(before, 92);
 }
 
-TEST(SignedColors, TellSignsApartInGreyAndAreGreyAtZero) {
+TEST(SignedColors, TellSignsApartInGrayAndAreGrayAtZero) {
   double before = lightness(signed_color(-1));
   for (int i = -9; i <= 10; ++i) {
     const double now = lightness(signed_color(i / 10.0));
@@ -73,7 +73,7 @@ TEST(MeasureMap, NamesMapsThatShowNothing) {
   EXPECT_EQ(range.maximum, 2);
 }
 
-TEST(MapRaster, ColoursNoMapThatShowsNothing) {
+TEST(MapRaster, ColorsNoMapThatShowsNothing) {
   const std::vector<float> values{1, kNan, 2, 3};
   const MapRange range = measure_map(values);
   EXPECT_EQ(map_raster(values, 2, 2, range, false, 8).rgb, hatched(16, 16).rgb);
@@ -81,7 +81,7 @@ TEST(MapRaster, ColoursNoMapThatShowsNothing) {
   EXPECT_EQ(overlay_raster(face, values, 2, 2, range, false, 8).rgb, gray_raster(face, 2, 2, 8).rgb);
 }
 
-TEST(MapRaster, PutsEveryValueAtItsPlaceInItsColour) {
+TEST(MapRaster, PutsEveryValueAtItsPlaceInItsColor) {
   const std::vector<float> values{0, 1, 2, 4};
   const Raster raster = map_raster(values, 2, 2, measure_map(values), false, 3);
   ASSERT_EQ(raster.height, 6);
@@ -91,7 +91,7 @@ TEST(MapRaster, PutsEveryValueAtItsPlaceInItsColour) {
   EXPECT_EQ(raster.at(3, 3).hex(), heat_color(1).hex());
 }
 
-TEST(MapRaster, CentresSignedMapsAtZeroWhateverTheirRange) {
+TEST(MapRaster, CentersSignedMapsAtZeroWhateverTheirRange) {
   const std::vector<float> values{-1, 0, 0, 4};
   const Raster raster = map_raster(values, 2, 2, measure_map(values), true);
   EXPECT_EQ(raster.at(0, 1).hex(), signed_color(0).hex());

@@ -46,7 +46,7 @@ HeatTable two_rows() {
           .shown = 4};
 }
 
-TEST(HeatTable, HasTheColourOfEachValueAndHatchesWhatIsNone) {
+TEST(HeatTable, HasTheColorOfEachValueAndHatchesWhatIsNone) {
   const HeatTable table = two_rows();
   const Extent extent = extent_of(table);
   Page page{.raster = Raster::filled(2 * extent.height + 20, 2 * extent.width + 20, {255, 255, 255}), .script = {}};
@@ -94,7 +94,7 @@ TEST(Sheet, RefusesToDrawNothing) {
   EXPECT_TRUE(test::contains(error_line(ErrorCode::usage, [] { sheet_png({.grids = {PanelGrid{}}}); }), "empty grid"));
 }
 
-TEST(Sheet, RefusesAPictureThatWouldCoverItsNeighbours) {
+TEST(Sheet, RefusesAPictureThatWouldCoverItsNeighbors) {
   Sheet sheet = one_panel("x");
   sheet.grids[0].panels[0].image = Raster::filled(10, 81, {});
   EXPECT_TRUE(test::contains(error_line(ErrorCode::usage, [&] { sheet_png(sheet); }),

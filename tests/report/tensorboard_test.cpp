@@ -13,7 +13,6 @@
 namespace mien::report {
 namespace {
 
-
 /// CRC-32C bit by bit, from its definition (RFC 3720, appendix B.4), independent of the library's.
 uint32_t bitwise_crc32c(std::string_view bytes) {
   uint32_t crc = 0xffffffff;

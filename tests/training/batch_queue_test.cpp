@@ -34,7 +34,7 @@ bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
 }
 
 TEST(BatchQueue, HandsOutTheBytesThatTheMakerMakes) {
-  const BatchMaker batches(faces(), {}, everything(), 0.1, 7);
+  const BatchBuilder batches(faces(), {}, everything(), 0.1, 7);
   const std::vector<int64_t> order = data::epoch_order(rows_of(faces(), data::Usage::training), 7, 3);
   const auto ranges = ranges_of(static_cast<int64_t>(order.size()), 25);
   ASSERT_GT(ranges.size(), 3U);
@@ -51,7 +51,7 @@ TEST(BatchQueue, HandsOutTheBytesThatTheMakerMakes) {
 }
 
 TEST(BatchQueue, EndsInTheMiddleOfAnEpochWithoutMakingTheRest) {
-  const BatchMaker batches(faces(), {}, everything(), 0, 7);
+  const BatchBuilder batches(faces(), {}, everything(), 0, 7);
   const std::vector<int64_t> order(1'000'000, 0);
   const auto start = std::chrono::steady_clock::now();
   {
@@ -63,7 +63,7 @@ TEST(BatchQueue, EndsInTheMiddleOfAnEpochWithoutMakingTheRest) {
 
 TEST(BatchQueue, ThrowsWhatMakingABatchHasThrownInItsTurn) {
   data::Dataset broken = faces();
-  const BatchMaker batches(broken, {}, {}, 0, 7);
+  const BatchBuilder batches(broken, {}, {}, 0, 7);
   // A range that the order does not have stands for whatever may go wrong: its memory cannot be had.
   const std::vector<int64_t> order(4, 0);
   BatchQueue queue(batches, order, {{0, 2}, {0, int64_t{1} << 55}}, 1);

@@ -28,7 +28,7 @@ TEST(CrossEntropy, OfEqualLogitsIsTheLogOfTheNumberOfClasses) {
 }
 
 TEST(CrossEntropy, OfTwoClassesIsTheLogOfOnePlusTheExponentialOfTheMargin) {
-  // Margins 2 and -1 in favour of the label: log(1 + e^-2) and log(1 + e).
+  // Margins 2 and -1 in favor of the label: log(1 + e^-2) and log(1 + e).
   const at::Tensor logits = at::tensor({1.0F, -1.0F, 0.5F, -0.5F}).reshape({2, 2});
   const double first = std::log1p(std::exp(-2.0));
   const double second = std::log1p(std::exp(1.0));

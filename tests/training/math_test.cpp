@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 #include "mien/training/loss.h"
 
 namespace mien::training {
@@ -117,9 +117,9 @@ TEST(ConvolutionShape, OfPaddingSameIsTheSizeOverTheStrideRoundedUp) {
   }
 }
 
-// --- gradients of batch normalisation ---
+// --- gradients of batch normalization ---
 
-/// Batch normalisation of m values of each of C channels, every intermediate result by name, and a loss that is neither
+/// Batch normalization of m values of each of C channels, every intermediate result by name, and a loss that is neither
 /// linear in the output nor the same for any two of its elements.
 class BatchNormGradient : public testing::Test {
  protected:
@@ -150,7 +150,7 @@ class BatchNormGradient : public testing::Test {
   at::Tensor dbeta = dy.sum(0);
 };
 
-TEST_F(BatchNormGradient, OfTheNormalisedInput) {
+TEST_F(BatchNormGradient, OfTheNormalizedInput) {
   expect_gradient(
       dx_hat, [&](const at::Tensor& h) { return loss(gamma * h + beta); }, x_hat);
 }

@@ -15,9 +15,10 @@
 
 #include "training/helpers.h"
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 #include "mien/network/network.h"
 #include "mien/training/loss.h"
 #include "mien/training/optimizer.h"

@@ -8,6 +8,7 @@
 
 #include "training/trainer_testing.h"
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "mien/data/class_weights.h"
@@ -187,7 +188,7 @@ TEST(Trainer, BalancedSamplingShowsEveryClassEquallyOften) {
   EXPECT_LE((counts.max() - counts.min()).item<double>(), 1);
 }
 
-TEST(Trainer, NormalisesAsAskedAndKeepsItWithTheWeights) {
+TEST(Trainer, NormalizesAsAskedAndKeepsItWithTheWeights) {
   const TemporaryFolder folder;
   TrainingInput input = one_look(folder.path());
   input.options.loop.normalize = "dataset";
@@ -440,7 +441,9 @@ TEST(LearningRateFinder, WatchesTheWeightedLossOfTheRun) {
   TrainingInput input = one_look(folder.path());
   input.training_rows = unequal_rows();
   const network::Network network = plain_network();
-  const auto first_loss = [&] { return find_learning_rate(network, input, 1e-5, 10, 2, silent_listener()).losses.at(0); };
+  const auto first_loss = [&] {
+    return find_learning_rate(network, input, 1e-5, 10, 2, silent_listener()).losses.at(0);
+  };
   const at::Tensor logits = logits_of(network, input.training_rows);
   const at::Tensor targets = targets_of(input.training_rows);
   EXPECT_NEAR(first_loss(), cross_entropy(logits, targets).item<double>(), 1e-5);

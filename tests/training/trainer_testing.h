@@ -12,9 +12,9 @@
 #include <nlohmann/json.hpp>
 
 #include "mien/core/files.h"
-#include "mien/core/log.h"
-#include "mien/data/drawn_faces.h"
-#include "mien/network/graph.h"
+#include "mien/core/progress.h"
+#include "mien/data/synthetic/drawn_faces.h"
+#include "mien/network/graph/graph.h"
 #include "mien/training/trainer.h"
 
 namespace mien::training {
@@ -64,7 +64,7 @@ inline TrainingInput input_in(const std::filesystem::path& folder) {
 }
 
 /// Counts what it hears, and asks the trainer to stop where it is told to.
-class Witness final : public TrainingObserver, public Listener {
+class Witness final : public TrainingObserver, public ProgressListener {
  public:
   int64_t stop_after_epoch = 0;  ///< 0 never stops
   int64_t stop_at_step = 0;      ///< counted over all epochs of this start; 0 never stops

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "mien/app/recipe.h"
-#include "mien/cli/hand_over.h"
+#include "mien/cli/exec_compute.h"
 #include "mien/cli/terminal.h"
 #include "mien/core/options.h"
+#include "mien/recipes/recipe.h"
 
 namespace mien::cli {
 
@@ -23,10 +23,10 @@ struct Positional {
 /// What a command is given when it runs.
 struct Call {
   Terminal& terminal;
-  OptionSet& options;                           ///< set from config files and flags
-  const std::vector<app::Override>& overrides;  ///< the same settings in order, for commands that have a recipe below them
-  bool print_config = false;                    ///< only for commands that print it themselves
-  std::span<const std::string> words;           ///< the whole command line behind the program's name
+  OptionSet& options;                      ///< set from config files and flags
+  const std::vector<Override>& overrides;  ///< the same settings in order, for commands that have a recipe below them
+  bool print_config = false;               ///< only for commands that print it themselves
+  std::span<const std::string> words;      ///< the whole command line behind the program's name
 };
 
 /// One command: declares its words and options, then runs. Throws mien::Error.
@@ -48,8 +48,8 @@ template <class Self>
 class ComputingCommand : public Command {
  public:
   int run(const Call& call) override {
-    if constexpr (kIsFront) {
-      hand_over(call.words);
+    if constexpr (kIsLauncher) {
+      exec_compute(call.words);
     } else {
       return static_cast<Self*>(this)->compute(call);
     }

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "mien/app/environment.h"
 #include "mien/cli/command.h"
 #include "mien/cli/help.h"
 #include "mien/core/error.h"
@@ -15,6 +14,7 @@
 #include "mien/core/parallel.h"
 #include "mien/core/text.h"
 #include "mien/core/toml.h"
+#include "mien/runtime/environment.h"
 #include "mien/version.h"
 
 namespace mien::cli {
@@ -22,7 +22,7 @@ namespace {
 
 /// What the words after a command's name say.
 struct Parsed {
-  std::vector<app::Override> flags;
+  std::vector<Override> flags;
   std::vector<std::string> config_files;
   bool json = false;
   bool print_config = false;
@@ -41,7 +41,9 @@ std::pair<const CommandSpec*, size_t> find_command(std::span<const std::string> 
   }
   const std::string first = words[0];
   if (!below.empty()) {
-    if (words.size() < 2) throw_usage(fmt::format("{} needs one more word: {}", first, join(below, ", ")), fmt::format("see `mien {} --help`", first));
+    if (words.size() < 2)
+      throw_usage(fmt::format("{} needs one more word: {}", first, join(below, ", ")),
+                  fmt::format("see `mien {} --help`", first));
     throw_usage(fmt::format("unknown command '{} {}'", first, words[1]), suggestion(words[1], below));
   }
   throw_usage(fmt::format("unknown command {}", quote_sample(first)), suggestion(first, names));
@@ -65,16 +67,21 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
     }
     if (only_positionals || !word.starts_with('-') || word == "-") {
       if (positional == positionals.size()) {
-        throw_usage(fmt::format("{} takes {}, found one more: {}", spec.name,
-                                positionals.empty() ? "no words" : fmt::format("{} word{}", positionals.size(), positionals.size() == 1 ? "" : "s"),
+        throw_usage(fmt::format("{} takes {}, found one more: {}",
+                                spec.name,
+                                positionals.empty()
+                                    ? "no words"
+                                    : fmt::format("{} word{}", positionals.size(), positionals.size() == 1 ? "" : "s"),
                                 quote_sample(word)),
-                    options.find(word) != nullptr ? fmt::format("did you mean --{}?", word) : fmt::format("`mien {} --help` lists the options", spec.name));
+                    options.find(word) != nullptr ? fmt::format("did you mean --{}?", word)
+                                                  : fmt::format("`mien {} --help` lists the options", spec.name));
       }
       *positionals[positional++].target = word;
       continue;
     }
     const size_t equals = word.find('=');
-    const std::string name = word.starts_with("--") ? word.substr(2, equals == std::string::npos ? equals : equals - 2) : word;
+    const std::string name =
+        word.starts_with("--") ? word.substr(2, equals == std::string::npos ? equals : equals - 2) : word;
     const auto value = [&](const std::string& expected) {
       if (equals != std::string::npos) return word.substr(equals + 1);
       if (i + 1 == words.size()) throw_usage(fmt::format("--{} needs a value, expected {}", name, expected));
@@ -102,18 +109,20 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
       if (names.size() > 2) names.insert(names.end(), {"config", "print-config"});
       const auto near = did_you_mean(name, names);
       throw_usage(fmt::format("{} has no option {}", spec.name, quote_sample(word.substr(0, equals))),
-                  near ? fmt::format("did you mean --{}?", *near) : fmt::format("`mien {} --help` lists the options", spec.name));
+                  near ? fmt::format("did you mean --{}?", *near)
+                       : fmt::format("`mien {} --help` lists the options", spec.name));
     }
   }
   if (positional < positionals.size()) {
     const Positional& missing = positionals[positional];
-    throw_usage(fmt::format("{} needs {}: {}", spec.name, missing.name, missing.help), fmt::format("see `mien {} --help`", spec.name));
+    throw_usage(fmt::format("{} needs {}: {}", spec.name, missing.name, missing.help),
+                fmt::format("see `mien {} --help`", spec.name));
   }
   return parsed;
 }
 
 /// Settings of a config file as overrides, so that recipes can put them above their own.
-std::vector<app::Override> read_config(const std::string& path, const CommandSpec& spec) {
+std::vector<Override> read_config(const std::string& path, const CommandSpec& spec) {
   OptionSet probe;
   const std::unique_ptr<Command> scratch = spec.make();
   scratch->bind(probe);
@@ -124,9 +133,10 @@ std::vector<app::Override> read_config(const std::string& path, const CommandSpe
     throw_usage(fmt::format("--config: {}", error.what()), error.hint());
   }
   set_from_toml(probe, text, path, Origin::config_file);
-  std::vector<app::Override> result;
+  std::vector<Override> result;
   for (const OptionSet::Entry& entry : probe.entries()) {
-    if (entry.origin == Origin::config_file) result.push_back({entry.spec.name, entry.text(), Origin::config_file, entry.origin_detail});
+    if (entry.origin == Origin::config_file)
+      result.push_back({entry.spec.name, entry.text(), Origin::config_file, entry.origin_detail});
   }
   return result;
 }
@@ -150,8 +160,9 @@ int run_command_line(std::span<const std::string> words) {
     return 0;
   }
   if (asks_for_help) words = words.subspan(1);  // `mien help train`
-  const bool is_family =
-      std::any_of(command_table().begin(), command_table().end(), [&](const CommandSpec& spec) { return spec.name.starts_with(words[0] + " "); });
+  const bool is_family = std::any_of(command_table().begin(), command_table().end(), [&](const CommandSpec& spec) {
+    return spec.name.starts_with(words[0] + " ");
+  });
   if (is_family && (words.size() == 1 ? asks_for_help : words[1] == "--help" || words[1] == "-h")) {
     fmt::print("{}", family_help(words[0]));
     return 0;
@@ -166,15 +177,16 @@ int run_command_line(std::span<const std::string> words) {
     fmt::print("{}", command_help(*spec));
     return 0;
   }
-  std::vector<app::Override> overrides;
+  std::vector<Override> overrides;
   for (const std::string& path : parsed.config_files) {
     // A pipe can be read once only: the program that does the work shall do it.
     std::error_code ignored;
-    if (kIsFront && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) hand_over(all_words);
-    for (app::Override& setting : read_config(path, *spec)) overrides.push_back(std::move(setting));
+    if (kIsLauncher && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+      exec_compute(all_words);
+    for (Override& setting : read_config(path, *spec)) overrides.push_back(std::move(setting));
   }
   overrides.insert(overrides.end(), parsed.flags.begin(), parsed.flags.end());
-  for (const app::Override& setting : overrides) options.set(setting.name, setting.text, setting.origin, setting.detail);
+  for (const Override& setting : overrides) options.set(setting.name, setting.text, setting.origin, setting.detail);
   Terminal terminal(parsed.json);
   if (parsed.print_config && !command->prints_config_itself()) {
     terminal.result(options.to_toml(), options_json(options));
@@ -182,10 +194,10 @@ int run_command_line(std::span<const std::string> words) {
   }
   const OptionSet::Entry* option = options.find("threads");
   const int threads = option == nullptr ? 0 : static_cast<int>(*parse_int(option->text()));
-  if constexpr (kIsFront) {
+  if constexpr (kIsLauncher) {
     set_threads(threads);
   } else {
-    app::configure_threads(threads);
+    runtime::configure_threads(threads);
   }
   return command->run({terminal, options, overrides, parsed.print_config, all_words});
 }

@@ -4,13 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "mien/app/bench_task.h"
-#include "mien/app/environment.h"
-#include "mien/app/experiment.h"
-#include "mien/app/recipe.h"
-#include "mien/app/run_page.h"
-#include "mien/app/train_task.h"
-#include "mien/app/weights_tasks.h"
+#include "mien/benchmarks/bench_task.h"
 #include "mien/cli/command.h"
 #include "mien/cli/data_commands.h"
 #include "mien/cli/explain_commands.h"
@@ -18,7 +12,13 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
+#include "mien/recipes/recipe.h"
+#include "mien/runs/experiment.h"
+#include "mien/runs/run_page.h"
+#include "mien/runs/train_run.h"
+#include "mien/runs/weights_tasks.h"
+#include "mien/runtime/environment.h"
 
 namespace mien::cli {
 namespace {
@@ -28,7 +28,9 @@ using nlohmann::ordered_json;
 constexpr int kInterrupted = 130;
 
 /// One line; bytes of a path that are not UTF-8 are replaced.
-std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
+std::string line_of(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
 
 ordered_json options_object(const OptionSet& options) {
   ordered_json json = ordered_json::object();
@@ -39,7 +41,7 @@ ordered_json options_object(const OptionSet& options) {
 }
 
 inline void warn_of_slow_blas(Terminal& terminal) {
-  const std::string warning = app::blas_warning(app::environment_with_blas());
+  const std::string warning = runtime::blas_warning(runtime::environment_with_blas());
   if (!warning.empty()) terminal.warning(warning);
 }
 
@@ -54,11 +56,11 @@ class TrainCommand final : public ComputingCommand<TrainCommand> {
   void bind(OptionSet& options) override { experiment_.bind(options); }
   int compute(const Call& call) {
     warn_of_slow_blas(call.terminal);
-    return finished(call, app::train_task(experiment_, call.options, call.terminal));
+    return finished(call, runs::train_task(experiment_, call.options, call.terminal));
   }
 
  private:
-  app::Experiment experiment_;
+  runs::Experiment experiment_;
 };
 
 /// `mien run RECIPE` and `mien demo`.
@@ -69,7 +71,11 @@ class RunCommand final : public ComputingCommand<RunCommand> {
     experiment_.bind(options);
     options.group("recipe");
     options.add(&only_, {.name = "only", .help = "names of the recipe's runs to carry out; the default is all"});
-    options.add(&out_, {.name = "out", .help = "folder to put the recipe's figures into; with --weights nothing is trained and nothing else written"});
+    options.add(
+        &out_,
+        {.name = "out",
+         .help =
+             "folder to put the recipe's figures into; with --weights nothing is trained and nothing else written"});
   }
   std::vector<Positional> positionals() override {
     if (is_fixed_) return {};
@@ -81,17 +87,18 @@ class RunCommand final : public ComputingCommand<RunCommand> {
     return ComputingCommand::run(call);
   }
   int compute(const Call& call) {
-    const app::Recipe recipe = app::load_recipe(recipe_);  // checks figures against the methods, which need libtorch
+    const recipes::Recipe recipe =
+        recipes::load_recipe(recipe_);  // checks figures against the methods, which need libtorch
     if (call.print_config) return print_config(recipe, overrides(call), call.terminal);
     warn_of_slow_blas(call.terminal);
-    return finished(call, app::run_recipe(recipe, overrides(call), only_, call.terminal, out_));
+    return finished(call, recipes::run_recipe(recipe, overrides(call), only_, call.terminal, out_));
   }
 
  private:
   /// What overrules the recipe.
-  static std::vector<app::Override> overrides(const Call& call) {
-    std::vector<app::Override> settings;
-    for (const app::Override& setting : call.overrides) {
+  static std::vector<Override> overrides(const Call& call) {
+    std::vector<Override> settings;
+    for (const Override& setting : call.overrides) {
       if (setting.name != "only" && setting.name != "out") settings.push_back(setting);
     }
     return settings;
@@ -100,7 +107,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   static int list(Terminal& terminal) {
     std::string text;
     ordered_json json = ordered_json::array();
-    for (const auto& recipe : app::builtin_recipes()) {
+    for (const auto& recipe : recipes::builtin_recipes()) {
       text += fmt::format("{:<20} {} ({})\n", recipe.name, recipe.title, recipe.source);
       json.push_back({{"name", recipe.name}, {"title", recipe.title}, {"source", recipe.source}});
     }
@@ -109,14 +116,14 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   }
 
   /// One document a run; with --only of one run it is a file for --config.
-  int print_config(const app::Recipe& recipe, const std::vector<app::Override>& overrides, Terminal& terminal) const {
+  int print_config(const recipes::Recipe& recipe, const std::vector<Override>& overrides, Terminal& terminal) const {
     std::string text;
     ordered_json json = ordered_json::object();
-    for (const app::RecipeRun* run : app::chosen_runs(recipe, only_)) {
-      app::Experiment experiment;
+    for (const recipes::RecipeRun* run : recipes::chosen_runs(recipe, only_)) {
+      runs::Experiment experiment;
       OptionSet options;
       experiment.bind(options);
-      app::apply_recipe(recipe, *run, overrides, options);
+      recipes::apply_recipe(recipe, *run, overrides, options);
       text += fmt::format("{}# run {}\n{}", text.empty() ? "" : "\n", run->name, options.to_toml());
       json[run->name] = options_object(options);
     }
@@ -126,7 +133,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
 
   std::string recipe_;
   bool is_fixed_;
-  app::Experiment experiment_;
+  runs::Experiment experiment_;
   std::vector<std::string> only_;
   std::string out_;
 };
@@ -135,18 +142,19 @@ class PredictCommand final : public ComputingCommand<PredictCommand> {
  public:
   void bind(OptionSet& options) override { task_.bind_predict(options); }
   std::vector<Positional> positionals() override {
-    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_}, {"data", "csv or folder of faces", &task_.data}};
+    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_},
+            {"data", "csv or folder of faces", &task_.data}};
   }
   int compute(const Call& call) {
     task_.weights = split(weights_, ',');
-    const int64_t count = app::predict_task(task_, call.terminal);
+    const int64_t count = runs::predict_task(task_, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"faces", count}, {"file", task_.out}}));
     return 0;
   }
 
  private:
   std::string weights_;
-  app::PredictTaskOptions task_;
+  runs::PredictTaskOptions task_;
 };
 
 class EvalCommand final : public ComputingCommand<EvalCommand> {
@@ -157,35 +165,39 @@ class EvalCommand final : public ComputingCommand<EvalCommand> {
     judge_.bind_pictures(options);
   }
   std::vector<Positional> positionals() override {
-    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_}, {"data", "labelled csv or folder of faces", &task_.data}};
+    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_},
+            {"data", "labeled csv or folder of faces", &task_.data}};
   }
   int compute(const Call& call) {
     task_.weights = split(weights_, ',');
-    const auto metrics = app::eval_task(task_, judge_, call.terminal);
-    call.terminal.result(evaluation::metrics_text(metrics) + fmt::format("pictures and tables: {}\n", task_.out), evaluation::metrics_json(metrics));
+    const auto metrics = runs::eval_task(task_, judge_, call.terminal);
+    call.terminal.result(evaluation::metrics_text(metrics) + fmt::format("pictures and tables: {}\n", task_.out),
+                         evaluation::metrics_json(metrics));
     return 0;
   }
 
  private:
   std::string weights_;
-  app::PredictTaskOptions task_;
-  app::JudgeOptions judge_;
+  runs::PredictTaskOptions task_;
+  runs::RunEvaluationOptions judge_;
 };
 
 class CompareCommand final : public ComputingCommand<CompareCommand> {
  public:
   void bind(OptionSet& options) override {
     options.group("compare");
-    options.add(&part_, {.name = "part",
-                         .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders "
-                                 "have them, else those on validation rows",
-                         .choices = {"auto", "val", "public_test", "vote", "eval"}});
+    options.add(&part_,
+                {.name = "part",
+                 .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders "
+                         "have them, else those on validation rows",
+                 .choices = {"auto", "val", "public_test", "vote", "eval"}});
   }
   std::vector<Positional> positionals() override {
-    return {{"first", "a run folder", &first_}, {"second", "another run folder that was judged on the same rows", &second_}};
+    return {{"first", "a run folder", &first_},
+            {"second", "another run folder that was judged on the same rows", &second_}};
   }
   int compute(const Call& call) {
-    const auto comparison = app::compare_task(first_, second_, part_);
+    const auto comparison = runs::compare_task(first_, second_, part_);
     call.terminal.result(comparison.text, comparison.json);
     return 0;
   }
@@ -197,9 +209,11 @@ class CompareCommand final : public ComputingCommand<CompareCommand> {
 
 class ReportCommand final : public ComputingCommand<ReportCommand> {
  public:
-  std::vector<Positional> positionals() override { return {{"folder", "a finished folder of a run, an ensemble or a recipe", &folder_}}; }
+  std::vector<Positional> positionals() override {
+    return {{"folder", "a finished folder of a run, an ensemble or a recipe", &folder_}};
+  }
   int compute(const Call& call) {
-    const std::string page = app::report_task(folder_, call.terminal).string();
+    const std::string page = recipes::report_task(folder_, call.terminal).string();
     call.terminal.result("report: " + page, line_of({{"report", page}}));
     return 0;
   }
@@ -213,13 +227,13 @@ class FindRateCommand final : public ComputingCommand<FindRateCommand> {
   FindRateCommand() { experiment_.run.project = "runs/learning-rate"; }
   void bind(OptionSet& options) override { experiment_.bind(options); }
   int compute(const Call& call) {
-    const double rate = app::find_learning_rate_task(experiment_, experiment_.run.project, call.terminal);
+    const double rate = runs::find_learning_rate_task(experiment_, experiment_.run.project, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"lr", rate}}));
     return 0;
   }
 
  private:
-  app::Experiment experiment_;
+  runs::Experiment experiment_;
 };
 
 ordered_json graph_object(const network::Graph& graph) {
@@ -233,12 +247,17 @@ ordered_json graph_object(const network::Graph& graph) {
 class NetworksListCommand final : public Command {
  public:
   int run(const Call& call) override {
-    std::string text = fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n", "network", "parameters", "trainable", "multiply-adds", "source");
+    std::string text = fmt::format(
+        "{:<16} {:>12} {:>12} {:>15}  {}\n", "network", "parameters", "trainable", "multiply-adds", "source");
     ordered_json json = ordered_json::array();
     for (const auto& entry : network::builtin_networks()) {
       const network::Graph graph = network::load_graph(entry.name);
-      text += fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n", entry.name, with_commas(graph.total_parameters()), with_commas(graph.trainable_parameters()),
-                          with_commas(graph.multiply_adds()), entry.source);
+      text += fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n",
+                          entry.name,
+                          with_commas(graph.total_parameters()),
+                          with_commas(graph.trainable_parameters()),
+                          with_commas(graph.multiply_adds()),
+                          entry.source);
       json.push_back(graph_object(graph));
     }
     call.terminal.result(text, json.dump(2) + "\n");
@@ -248,7 +267,9 @@ class NetworksListCommand final : public Command {
 
 class NetworkCommand : public Command {
  public:
-  std::vector<Positional> positionals() override { return {{"network", "a built-in network or the path of a network file", &name_}}; }
+  std::vector<Positional> positionals() override {
+    return {{"network", "a built-in network or the path of a network file", &name_}};
+  }
   int run(const Call& call) override {
     show(network::load_graph(name_), call.terminal);
     return 0;
@@ -262,7 +283,9 @@ class NetworkCommand : public Command {
 };
 
 class NetworksShowCommand final : public NetworkCommand {
-  void show(const network::Graph& graph, Terminal& terminal) override { terminal.result(graph.toml, line_of({{"name", graph.name}, {"toml", graph.toml}})); }
+  void show(const network::Graph& graph, Terminal& terminal) override {
+    terminal.result(graph.toml, line_of({{"name", graph.name}, {"toml", graph.toml}}));
+  }
 };
 
 class NetworksTwinCommand final : public NetworkCommand {
@@ -277,11 +300,13 @@ class NetworksSummaryCommand final : public NetworkCommand {
     ordered_json json = graph_object(graph);
     for (const network::Layer& layer : graph.layers) {
       const network::Shape& shape = layer.output_shape;
-      json["layers"].push_back({{"name", layer.name},
-                                {"kind", network::to_text(layer.kind)},
-                                {"output", shape.is_flat ? ordered_json{shape.channels} : ordered_json{shape.channels, shape.height, shape.width}},
-                                {"parameters", layer.trainable_parameters() + layer.buffers()},
-                                {"multiply_adds", layer.multiply_adds()}});
+      json["layers"].push_back(
+          {{"name", layer.name},
+           {"kind", network::to_text(layer.kind)},
+           {"output",
+            shape.is_flat ? ordered_json{shape.channels} : ordered_json{shape.channels, shape.height, shape.width}},
+           {"parameters", layer.trainable_parameters() + layer.buffers()},
+           {"multiply_adds", layer.multiply_adds()}});
     }
     terminal.result(network::summary_table(graph) + "\n" + network::shape_table(graph), json.dump(2) + "\n");
   }
@@ -290,8 +315,8 @@ class NetworksSummaryCommand final : public NetworkCommand {
 class DoctorCommand final : public ComputingCommand<DoctorCommand> {
  public:
   int compute(const Call& call) {
-    const app::Environment environment = app::measured_environment();
-    call.terminal.result(app::doctor_text(environment), app::environment_json(environment));
+    const runtime::Environment environment = runtime::measured_environment();
+    call.terminal.result(runtime::doctor_text(environment), runtime::environment_json(environment));
     return environment.blas_is_slow ? 1 : 0;
   }
 };
@@ -302,31 +327,39 @@ class BenchCommand : public ComputingCommand<Self> {
  public:
   void bind(OptionSet& options) override { bench_.bind(options); }
   int compute(const Call& call) {
-    const app::BenchReport report = static_cast<Self*>(this)->measure(call.terminal);
+    const benchmarks::BenchReport report = static_cast<Self*>(this)->measure(call.terminal);
     call.terminal.result(report.text, report.json);
     return 0;
   }
 
  protected:
-  app::BenchOptions bench_;
+  benchmarks::BenchOptions bench_;
 };
 
 class BenchTrainCommand final : public BenchCommand<BenchTrainCommand> {
  public:
   void bind(OptionSet& options) override {
     BenchCommand::bind(options);
-    options.add(&bench_.machine_rates, {.name = "machine-rates", .help = "measure what the machine computes at most, too, and give shares of it"});
+    options.add(
+        &bench_.machine_rates,
+        {.name = "machine-rates", .help = "measure what the machine computes at most, too, and give shares of it"});
   }
-  app::BenchReport measure(Listener& listener) { return app::bench_train(bench_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_train(bench_, listener); }
 };
 
 class BenchEvalCommand final : public BenchCommand<BenchEvalCommand> {
  public:
   void bind(OptionSet& options) override {
     BenchCommand::bind(options);
-    options.add(&faces_, {.name = "faces", .help = "number of faces; FER2013 has 7,178 that are not for training", .minimum = 1, .maximum = 1e7});
+    options.add(&faces_,
+                {.name = "faces",
+                 .help = "number of faces; FER2013 has 7,178 that are not for training",
+                 .minimum = 1,
+                 .maximum = 1e7});
   }
-  app::BenchReport measure(Listener& listener) { return app::bench_eval(bench_, faces_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) {
+    return benchmarks::bench_eval(bench_, faces_, listener);
+  }
 
  private:
   int64_t faces_ = 7178;
@@ -334,12 +367,12 @@ class BenchEvalCommand final : public BenchCommand<BenchEvalCommand> {
 
 class BenchLatencyCommand final : public BenchCommand<BenchLatencyCommand> {
  public:
-  app::BenchReport measure(Listener& listener) { return app::bench_latency(bench_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_latency(bench_, listener); }
 };
 
 class BenchMemoryCommand final : public BenchCommand<BenchMemoryCommand> {
  public:
-  app::BenchReport measure(Listener& listener) { return app::bench_memory(bench_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_memory(bench_, listener); }
 };
 
 class BenchStartCommand final : public BenchCommand<BenchStartCommand> {
@@ -347,9 +380,12 @@ class BenchStartCommand final : public BenchCommand<BenchStartCommand> {
   void bind(OptionSet& options) override {
     options.group("bench");
     options.add(&runs_, {.name = "runs", .help = "starts of each program", .minimum = 1, .maximum = 1000});
-    options.add(&bench_.python, {.name = "python", .help = "Python that has PyTorch; an empty text leaves the comparison out"});
+    options.add(&bench_.python,
+                {.name = "python", .help = "Python that has PyTorch; an empty text leaves the comparison out"});
   }
-  app::BenchReport measure(Listener& listener) { return app::bench_start(bench_, runs_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) {
+    return benchmarks::bench_start(bench_, runs_, listener);
+  }
 
  private:
   int64_t runs_ = 11;
@@ -359,11 +395,20 @@ class BenchExplainCommand final : public BenchCommand<BenchExplainCommand> {
  public:
   void bind(OptionSet& options) override {
     options.group("bench");
-    options.add(&bench_.rounds, {.name = "rounds", .help = "times that everything is measured", .minimum = 1, .maximum = 100});
-    options.add(&bench_.threads, {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
-    options.add(&faces_, {.name = "faces", .help = "faces for Grad-CAM; FER2013 has 7,178 that are not for training", .minimum = 16, .maximum = 1e6});
+    options.add(&bench_.rounds,
+                {.name = "rounds", .help = "times that everything is measured", .minimum = 1, .maximum = 100});
+    options.add(
+        &bench_.threads,
+        {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
+    options.add(&faces_,
+                {.name = "faces",
+                 .help = "faces for Grad-CAM; FER2013 has 7,178 that are not for training",
+                 .minimum = 16,
+                 .maximum = 1e6});
   }
-  app::BenchReport measure(Listener& listener) { return app::bench_explain(bench_, faces_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) {
+    return benchmarks::bench_explain(bench_, faces_, listener);
+  }
 
  private:
   int64_t faces_ = 1024;
@@ -371,31 +416,41 @@ class BenchExplainCommand final : public BenchCommand<BenchExplainCommand> {
 
 class BenchAllCommand final : public BenchCommand<BenchAllCommand> {
  public:
-  app::BenchReport measure(Listener& listener) { return app::bench_all(bench_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_all(bench_, listener); }
 };
 
 class BenchScalingCommand final : public BenchCommand<BenchScalingCommand> {
  public:
   void bind(OptionSet& options) override {
     scaling_.bind(options);
-    options.add(&bench_.batch_size, {.name = "batch-size", .help = "faces per step where the batch is not what is varied", .minimum = 2, .maximum = 65536});
+    options.add(&bench_.batch_size,
+                {.name = "batch-size",
+                 .help = "faces per step where the batch is not what is varied",
+                 .minimum = 2,
+                 .maximum = 65536});
     options.add(&bench_.python, {.name = "python", .help = "Python that has PyTorch"});
-    options.add(
-        &bench_.threads,
-        {.name = "threads", .help = "threads where they are not what is varied, and the most of them; 0 takes all cores", .minimum = 0, .maximum = 1024});
+    options.add(&bench_.threads,
+                {.name = "threads",
+                 .help = "threads where they are not what is varied, and the most of them; 0 takes all cores",
+                 .minimum = 0,
+                 .maximum = 1024});
   }
-  std::vector<Positional> positionals() override { return {{"network", "a built-in network or the path of a network file", &network_}}; }
-  app::BenchReport measure(Listener& listener) { return app::bench_scaling(network_, bench_, scaling_, listener); }
+  std::vector<Positional> positionals() override {
+    return {{"network", "a built-in network or the path of a network file", &network_}};
+  }
+  benchmarks::BenchReport measure(ProgressListener& listener) {
+    return benchmarks::bench_scaling(network_, bench_, scaling_, listener);
+  }
 
  private:
   std::string network_;
-  app::ScalingOptions scaling_;
+  benchmarks::ScalingOptions scaling_;
 };
 
 class BenchCsvCommand final : public BenchCommand<BenchCsvCommand> {
  public:
   std::vector<Positional> positionals() override { return {{"csv", "a csv of faces", &csv_}}; }
-  app::BenchReport measure(Listener& listener) { return app::bench_csv(csv_, bench_, listener); }
+  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_csv(csv_, bench_, listener); }
 
  private:
   std::string csv_;
@@ -420,31 +475,59 @@ std::function<std::unique_ptr<Command>()> make(Arguments... arguments) {
 const std::vector<CommandSpec>& command_table() {
   static const std::vector<CommandSpec> table = [] {
     std::vector<CommandSpec> commands{
-        {"demo", "Start here", "train and judge two networks on drawn faces; needs no data, takes minutes", make<RunCommand>(std::string("demo"))},
-        {"run", "Start here", "carry out a recipe from csv to report; `mien run list` names the recipes", make<RunCommand>()},
+        {"demo",
+         "Start here",
+         "train and judge two networks on drawn faces; needs no data, takes minutes",
+         make<RunCommand>(std::string("demo"))},
+        {"run",
+         "Start here",
+         "carry out a recipe from csv to report; `mien run list` names the recipes",
+         make<RunCommand>()},
         {"doctor", "Start here", "versions, threads, BLAS speed, GPU, what is built in", make<DoctorCommand>()},
         {"train", "Networks", "train one network, or with --members an ensemble, and judge it", make<TrainCommand>()},
         {"predict", "Networks", "predict a csv into id,label from weights alone", make<PredictCommand>()},
-        {"eval", "Networks", "judge weights on labelled faces", make<EvalCommand>()},
-        {"compare", "Networks", "are two runs different beyond chance? McNemar and paired bootstrap", make<CompareCommand>()},
+        {"eval", "Networks", "judge weights on labeled faces", make<EvalCommand>()},
+        {"compare",
+         "Networks",
+         "are two runs different beyond chance? McNemar and paired bootstrap",
+         make<CompareCommand>()},
         {"report", "Networks", "write a run's report.html again", make<ReportCommand>()},
         {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()},
         {"networks list", "Networks", "the built-in networks with their sizes", make<NetworksListCommand>()},
         {"networks show", "Networks", "a network's file, ready to copy and change", make<NetworksShowCommand>()},
         {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds", make<NetworksSummaryCommand>()},
-        {"networks twin", "Networks", "a dense network with as many parameters, as a network file", make<NetworksTwinCommand>()}};
+        {"networks twin",
+         "Networks",
+         "a dense network with as many parameters, as a network file",
+         make<NetworksTwinCommand>()}};
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
-    commands.push_back({"bench all", "Measuring", "training, evaluation, latency, memory and start beside PyTorch", make<BenchAllCommand>()});
-    commands.push_back({"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
-    commands.push_back({"bench eval", "Measuring", "seconds to evaluate a test set beside PyTorch", make<BenchEvalCommand>()});
-    commands.push_back({"bench latency", "Measuring", "milliseconds for one face beside PyTorch", make<BenchLatencyCommand>()});
-    commands.push_back({"bench memory", "Measuring", "peak memory of training beside PyTorch", make<BenchMemoryCommand>()});
-    commands.push_back({"bench start", "Measuring", "milliseconds that the program takes to start", make<BenchStartCommand>()});
-    commands.push_back({"bench explain", "Measuring", "seconds of explanations beside bare passes and a plain loop", make<BenchExplainCommand>()});
-    commands.push_back({"bench scaling", "Measuring", "how the cost grows with batch, threads, image, width and data", make<BenchScalingCommand>()});
-    commands.push_back({"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
-    commands.push_back({"reference", "Measuring", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
+    commands.push_back({"bench all",
+                        "Measuring",
+                        "training, evaluation, latency, memory and start beside PyTorch",
+                        make<BenchAllCommand>()});
+    commands.push_back(
+        {"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
+    commands.push_back(
+        {"bench eval", "Measuring", "seconds to evaluate a test set beside PyTorch", make<BenchEvalCommand>()});
+    commands.push_back(
+        {"bench latency", "Measuring", "milliseconds for one face beside PyTorch", make<BenchLatencyCommand>()});
+    commands.push_back(
+        {"bench memory", "Measuring", "peak memory of training beside PyTorch", make<BenchMemoryCommand>()});
+    commands.push_back(
+        {"bench start", "Measuring", "milliseconds that the program takes to start", make<BenchStartCommand>()});
+    commands.push_back({"bench explain",
+                        "Measuring",
+                        "seconds of explanations beside bare passes and a plain loop",
+                        make<BenchExplainCommand>()});
+    commands.push_back({"bench scaling",
+                        "Measuring",
+                        "how the cost grows with batch, threads, image, width and data",
+                        make<BenchScalingCommand>()});
+    commands.push_back(
+        {"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
+    commands.push_back(
+        {"reference", "Measuring", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
     return commands;
   }();
   return table;

@@ -6,19 +6,19 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "mien/app/data_pictures.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
 #include "mien/data/augmentation.h"
 #include "mien/data/csv_writer.h"
-#include "mien/data/drawn_faces.h"
-#include "mien/data/image_io.h"
 #include "mien/data/leak_check.h"
 #include "mien/data/load.h"
+#include "mien/data/readers/image_io.h"
 #include "mien/data/split.h"
+#include "mien/data/synthetic/drawn_faces.h"
 #include "mien/report/gallery.h"
 #include "mien/report/gnuplot.h"
+#include "mien/runs/data_pictures.h"
 
 namespace mien::cli {
 namespace {
@@ -26,14 +26,18 @@ namespace {
 using nlohmann::ordered_json;
 
 /// One line; bytes of a path that are not UTF-8 are replaced.
-std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
+std::string line_of(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
 
 /// A data set named by a word, with the data options. A csv needs neither libtorch nor OpenCV.
 template <class Self>
 class DataCommand : public ComputingCommand<Self> {
  public:
   void bind(OptionSet& options) override { data_.bind(options); }
-  std::vector<Positional> positionals() override { return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}}; }
+  std::vector<Positional> positionals() override {
+    return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}};
+  }
   int run(const Call& call) override {
     std::error_code ignored;
     const bool is_folder = std::filesystem::is_directory(path_, ignored);
@@ -54,17 +58,24 @@ class InfoCommand final : public DataCommand<InfoCommand> {
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
     options.group("info");
-    options.add(&pictures_, {.name = "pictures-in", .help = "folder to write classes.png (counts) and examples.png (a face of each class) into"});
+    options.add(&pictures_,
+                {.name = "pictures-in",
+                 .help = "folder to write classes.png (counts) and examples.png (a face of each class) into"});
   }
   int compute(const Call& call) {
     const data::Dataset faces = load(call);
-    if (!pictures_.empty()) app::write_data_pictures(faces, pictures_);
+    if (!pictures_.empty()) runs::write_data_pictures(faces, pictures_);
     ordered_json classes = ordered_json::object();
     for (size_t c = 0; c < faces.class_names.size(); ++c) {
       classes[faces.class_names[c]] = std::count(faces.labels.begin(), faces.labels.end(), static_cast<int32_t>(c));
     }
-    call.terminal.result(fmt::format("{}: {} faces of {}x{} pixels, checksum {}\n\n{}", faces.source, with_commas(faces.size()), faces.height, faces.width,
-                                     faces.checksum, data::class_table(faces)),
+    call.terminal.result(fmt::format("{}: {} faces of {}x{} pixels, checksum {}\n\n{}",
+                                     faces.source,
+                                     with_commas(faces.size()),
+                                     faces.height,
+                                     faces.width,
+                                     faces.checksum,
+                                     data::class_table(faces)),
                          line_of({{"source", faces.source},
                                   {"rows", faces.size()},
                                   {"height", faces.height},
@@ -85,7 +96,9 @@ class CheckCommand final : public DataCommand<CheckCommand> {
     split_.bind(options);
     leaks_.bind(options);
     options.group("check");
-    options.add(&with_, {.name = "with", .help = "another csv to check against, such as test.csv; its rows count as test rows"});
+    options.add(
+        &with_,
+        {.name = "with", .help = "another csv to check against, such as test.csv; its rows count as test rows"});
   }
   int compute(const Call& call) {
     data::Dataset faces = load(call);
@@ -99,7 +112,10 @@ class CheckCommand final : public DataCommand<CheckCommand> {
       for (int64_t row = first; row < faces.size(); ++row) split.test.push_back(row);
     }
     const data::LeakReport report = data::check_leaks(faces, &split, leaks_);
-    call.terminal.result(fmt::format("{}\n{}{}", split.description, report.table(), report.clean() ? "no leak between the parts\n" : report.line() + "\n"),
+    call.terminal.result(fmt::format("{}\n{}{}",
+                                     split.description,
+                                     report.table(),
+                                     report.clean() ? "no leak between the parts\n" : report.line() + "\n"),
                          line_of({{"images", report.images},
                                   {"distinct", report.distinct},
                                   {"copy_groups", report.copies.size()},
@@ -124,9 +140,10 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
     options.group("convert");
-    options.add(
-        &style_,
-        {.name = "style", .help = "header and spelling of the csv", .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
+    options.add(&style_,
+                {.name = "style",
+                 .help = "header and spelling of the csv",
+                 .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
   }
   std::vector<Positional> positionals() override {
     auto words = DataCommand::positionals();
@@ -136,7 +153,8 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
   int compute(const Call& call) {
     const data::Dataset faces = load(call);
     data::write_csv(faces, out_, data::csv_style(style_));
-    call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_), line_of({{"rows", faces.size()}, {"file", out_}}));
+    call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_),
+                         line_of({{"rows", faces.size()}, {"file", out_}}));
     return 0;
   }
 
@@ -150,10 +168,15 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
   void bind(OptionSet& options) override {
     draw_.bind(options);
     options.group("out");
-    options.add(&pictures_,
-                {.name = "pictures", .help = "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
+    options.add(
+        &pictures_,
+        {.name = "pictures",
+         .help =
+             "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
   }
-  std::vector<Positional> positionals() override { return {{"out", "folder to write faces.csv and preview.png into", &out_}}; }
+  std::vector<Positional> positionals() override {
+    return {{"out", "folder to write faces.csv and preview.png into", &out_}};
+  }
   int run(const Call& call) override { return pictures_ ? ComputingCommand::run(call) : compute(call); }
   int compute(const Call& call) {
     const data::Dataset faces = data::draw_faces(draw_);
@@ -167,11 +190,15 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
     }
     if (pictures_) {
       for (int64_t row = 0; row < faces.size(); ++row) {
-        const auto class_folder = folder / "pictures" / faces.class_names[static_cast<size_t>(faces.labels[static_cast<size_t>(row)])];
-        data::write_png_gray(class_folder / fmt::format("{:06d}.png", row), faces.image(row), faces.height, faces.width);
+        const auto class_folder =
+            folder / "pictures" / faces.class_names[static_cast<size_t>(faces.labels[static_cast<size_t>(row)])];
+        data::write_png_gray(
+            class_folder / fmt::format("{:06d}.png", row), faces.image(row), faces.height, faces.width);
         const auto plane = static_cast<size_t>(faces.height * faces.width);
-        data::write_png_gray(folder / "evidence" / fmt::format("{:06d}.png", row), std::span(faces.evidence).subspan(static_cast<size_t>(row) * plane, plane),
-                             faces.height, faces.width);
+        data::write_png_gray(folder / "evidence" / fmt::format("{:06d}.png", row),
+                             std::span(faces.evidence).subspan(static_cast<size_t>(row) * plane, plane),
+                             faces.height,
+                             faces.width);
       }
     }
     call.terminal.result(text, line_of({{"rows", faces.size()}, {"file", csv}}));
@@ -183,26 +210,31 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
   void write_preview(const data::Dataset& faces, const std::filesystem::path& file) const {
     std::vector<report::Tile> tiles;
     const int64_t columns = std::min<int64_t>(8, draw_.count_per_class);
-    std::vector<std::vector<uint8_t>> colours;
-    colours.reserve(static_cast<size_t>(columns * faces.classes()));
+    std::vector<std::vector<uint8_t>> colors;
+    colors.reserve(static_cast<size_t>(columns * faces.classes()));
     for (int32_t label = 0; label < static_cast<int32_t>(faces.classes()); ++label) {
       int64_t shown = 0;
       for (int64_t row = 0; row < faces.size() && shown < columns; ++row) {
         if (faces.labels[static_cast<size_t>(row)] != label) continue;
         const auto image = faces.image(row);
-        std::vector<uint8_t> colour;
+        std::vector<uint8_t> color;
         for (size_t k = 0; k < image.size(); ++k) {
           const bool is_evidence = shown % 2 == 1 && faces.evidence[static_cast<size_t>(row) * image.size() + k] != 0;
-          colour.insert(colour.end(), {is_evidence ? static_cast<uint8_t>(image[k] / 2 + 127) : image[k], image[k],
-                                       is_evidence ? static_cast<uint8_t>(image[k] / 2) : image[k]});
+          color.insert(color.end(),
+                       {is_evidence ? static_cast<uint8_t>(image[k] / 2 + 127) : image[k],
+                        image[k],
+                        is_evidence ? static_cast<uint8_t>(image[k] / 2) : image[k]});
         }
-        colours.push_back(std::move(colour));
+        colors.push_back(std::move(color));
         tiles.push_back(
-            {.image = colours.back(), .caption = fmt::format("{}{}", faces.class_names[static_cast<size_t>(label)], shown % 2 == 1 ? " (evidence)" : "")});
+            {.image = colors.back(),
+             .caption = fmt::format(
+                 "{}{}", faces.class_names[static_cast<size_t>(label)], shown % 2 == 1 ? " (evidence)" : "")});
         ++shown;
       }
     }
-    report::write_gallery(file, tiles, columns, "Drawn faces; on every second one its evidence is marked", faces.height, faces.width);
+    report::write_gallery(
+        file, tiles, columns, "Drawn faces; on every second one its evidence is marked", faces.height, faces.width);
   }
 
   data::DrawOptions draw_;
@@ -233,14 +265,16 @@ class PreviewCommand final : public DataCommand<PreviewCommand> {
       for (int64_t version = 1; version <= kVersions; ++version) {
         augmenter.apply(faces.image(row), 0, version, row, {}, values.data());
         std::vector<uint8_t> bytes;
-        for (const float value : values) bytes.push_back(static_cast<uint8_t>(std::clamp(value * 255.0F + 0.5F, 0.0F, 255.0F)));
+        for (const float value : values)
+          bytes.push_back(static_cast<uint8_t>(std::clamp(value * 255.0F + 0.5F, 0.0F, 255.0F)));
         images.push_back(std::move(bytes));
         captions.push_back(fmt::format("epoch {}", version));
       }
     }
     std::vector<report::Tile> tiles;
     for (size_t i = 0; i < images.size(); ++i) {
-      tiles.push_back({.image = std::span(images[i]).first(static_cast<size_t>(faces.height * faces.width)), .caption = captions[i]});
+      tiles.push_back({.image = std::span(images[i]).first(static_cast<size_t>(faces.height * faces.width)),
+                       .caption = captions[i]});
     }
     report::write_gallery(out_, tiles, kVersions + 1, "What augmentation does", faces.height, faces.width);
     call.terminal.result(fmt::format("preview: {}", out_), line_of({{"file", out_}}));

@@ -3,23 +3,27 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "mien/app/explain_task.h"
-#include "mien/network/graph.h"
+#include "mien/figures/explain_run.h"
+#include "mien/network/graph/graph.h"
 
 namespace mien::cli {
 namespace {
 
 using nlohmann::ordered_json;
 
-std::string pictures_json(const app::LookOptions& look, const std::vector<app::DrawnPicture>& pictures) {
+std::string pictures_json(const figures::ExplainRunOptions& look, const std::vector<runs::DrawnPicture>& pictures) {
   ordered_json json{{"folder", look.folder().string()}, {"pictures", ordered_json::array()}};
-  for (const app::DrawnPicture& picture : pictures)
+  for (const runs::DrawnPicture& picture : pictures)
     json["pictures"].push_back({{"file", picture.path.string()}, {"caption", picture.caption}});
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-Positional weights_word(app::LookOptions& look) { return {"weights", "weights file or run folder", &look.weights}; }
-Positional data_word(app::LookOptions& look) { return {"data", "csv or folder of faces, or drawn:COUNT", &look.data}; }
+Positional weights_word(figures::ExplainRunOptions& look) {
+  return {"weights", "weights file or run folder", &look.weights};
+}
+Positional data_word(figures::ExplainRunOptions& look) {
+  return {"data", "csv or folder of faces, or drawn:COUNT", &look.data};
+}
 
 class ExplainCommand final : public ComputingCommand<ExplainCommand> {
  public:
@@ -30,7 +34,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
         &sheet_,
         {.name = "sheet",
          .help =
-             "also a contact sheet for each class of that many recognised faces and as many that are not; 0 for none",
+             "also a contact sheet for each class of that many recognized faces and as many that are not; 0 for none",
          .minimum = 0,
          .maximum = 100});
     options.add(&evaluate_,
@@ -44,18 +48,18 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
     if (evaluate_) {
       if (call.options.find("faces")->origin == Origin::default_value) figure_.faces = "random:50";
       if (call.options.find("method")->origin == Origin::default_value) figure_.methods = {"all"};
-      const app::MethodTest test = app::evaluate_task(look_, figure_, call.terminal);
+      const figures::MethodEvaluation test = figures::evaluate_task(look_, figure_, call.terminal);
       call.terminal.result(test.text, test.json);
       return 0;
     }
-    const auto pictures = app::look_task(look_, app::explain_figures(figure_, look_, sheet_), call.terminal);
+    const auto pictures = figures::draw_figures(look_, figures::explain_figures(figure_, look_, sheet_), call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
     return 0;
   }
 
  private:
-  app::LookOptions look_;
-  app::Figure figure_;
+  figures::ExplainRunOptions look_;
+  figures::Figure figure_;
   int64_t sheet_ = 0;
   bool evaluate_ = false;
 };
@@ -70,10 +74,10 @@ class MethodsCommand final : public ComputingCommand<MethodsCommand> {
   }
   int compute(const Call& call) {
     if (network_.empty()) {
-      call.terminal.result(app::method_table_text(nullptr), app::method_table_json(nullptr));
+      call.terminal.result(figures::method_table_text(nullptr), figures::method_table_json(nullptr));
     } else {
       const network::Graph graph = network::load_graph(network_);
-      call.terminal.result(app::method_table_text(&graph), app::method_table_json(&graph));
+      call.terminal.result(figures::method_table_text(&graph), figures::method_table_json(&graph));
     }
     return 0;
   }
@@ -85,14 +89,14 @@ class MethodsCommand final : public ComputingCommand<MethodsCommand> {
 /// One figure of a kind, drawn from weights and, where it needs them, faces.
 class InsideCommand final : public ComputingCommand<InsideCommand> {
  public:
-  InsideCommand(app::FigureKind kind, const char* file, const char* faces) {
-    figure_ = app::default_figure(kind);
+  InsideCommand(figures::FigureKind kind, const char* file, const char* faces) {
+    figure_ = figures::default_figure(kind);
     figure_.file = file;
     if (faces != nullptr) figure_.faces = faces;
   }
   void bind(OptionSet& options) override {
-    look_.bind(options, needs_data(), figure_.kind != app::FigureKind::faces);  // those are searched for
-    if (figure_.kind == app::FigureKind::ascent) {
+    look_.bind(options, needs_data(), figure_.kind != figures::FigureKind::faces);  // those are searched for
+    if (figure_.kind == figures::FigureKind::ascent) {
       options.add(
           &look_.data,
           {.name = "data", .help = "csv or folder of faces, or drawn:COUNT, for --ascent-start faces and mean-face"});
@@ -105,33 +109,34 @@ class InsideCommand final : public ComputingCommand<InsideCommand> {
     return words;
   }
   int compute(const Call& call) {
-    if (figure_.kind == app::FigureKind::ascent || figure_.kind == app::FigureKind::faces)
+    if (figure_.kind == figures::FigureKind::ascent || figure_.kind == figures::FigureKind::faces)
       explain::apply_ascent_preset(call.options);
     if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
-    const auto pictures = app::look_task(look_, {figure_}, call.terminal);
+    const auto pictures = figures::draw_figures(look_, {figure_}, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
     return 0;
   }
 
  private:
   bool needs_data() const {
-    using app::FigureKind;
+    using figures::FigureKind;
     return figure_.kind == FigureKind::outputs || figure_.kind == FigureKind::faces ||
            figure_.kind == FigureKind::units;
   }
 
-  app::LookOptions look_;
-  app::Figure figure_;
+  figures::ExplainRunOptions look_;
+  figures::Figure figure_;
 };
 
-CommandSpec inside(const char* name, const char* summary, app::FigureKind kind, const char* file, const char* faces) {
+CommandSpec inside(
+    const char* name, const char* summary, figures::FigureKind kind, const char* file, const char* faces) {
   return {name, "Explaining", summary, [=] { return std::make_unique<InsideCommand>(kind, file, faces); }};
 }
 
 }  // namespace
 
 std::vector<CommandSpec> explain_commands() {
-  using app::FigureKind;
+  using figures::FigureKind;
   return {{"explain",
            "Explaining",
            "what a network looks at: maps by any of the explanation methods",

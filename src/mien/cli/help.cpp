@@ -71,7 +71,9 @@ std::string cell(const std::string& text) {
 }  // namespace
 
 std::string overview() {
-  std::string text = fmt::format("Mien {}: trains, judges and explains facial-expression classifiers.\n\nusage: mien COMMAND [options]\n", kVersion);
+  std::string text = fmt::format(
+      "Mien {}: trains, judges and explains facial-expression classifiers.\n\nusage: mien COMMAND [options]\n",
+      kVersion);
   std::string group;
   for (const CommandSpec& spec : command_table()) {
     if (spec.group != group) {
@@ -81,8 +83,10 @@ std::string overview() {
     text += entry(spec.name, spec.summary);
   }
   return text +
-         "\n`mien COMMAND --help` lists a command's options with ranges and defaults. The options of `mien train` are also\n"
-         "keys of recipes and of --config files.\n\nexit status: 0 done, 1 failed, 2 usage, 3 bad data, 130 interrupted\n";
+         "\n`mien COMMAND --help` lists a command's options with ranges and defaults. The options of `mien train` are "
+         "also\n"
+         "keys of recipes and of --config files.\n\nexit status: 0 done, 1 failed, 2 usage, 3 bad data, 130 "
+         "interrupted\n";
 }
 
 std::string family_help(std::string_view family) {
@@ -110,7 +114,8 @@ std::string command_help(const CommandSpec& spec) {
     for (const OptionSet::Entry& option : options.entries()) {
       if (option.group != group) continue;
       const std::string accepted = option.is_flag() ? "flag" : option.expected();
-      text += entry(flag_name(option), fmt::format("{} ({}) [default: {}]", option.spec.help, accepted, default_text(option)));
+      text += entry(flag_name(option),
+                    fmt::format("{} ({}) [default: {}]", option.spec.help, accepted, default_text(option)));
     }
   }
   text += "\nevery command\n";
@@ -124,8 +129,10 @@ std::string command_help(const CommandSpec& spec) {
 
 std::string command_reference() {
   std::string text =
-      "# Commands\n\nWritten by `mien reference` from the declarations in the program. Every option is a flag `--name` and a key of\n"
-      "`--config` files; those of `mien train` are also keys of recipes. A flag that is on by default is switched off by\n"
+      "# Commands\n\nWritten by `mien reference` from the declarations in the program. Every option is a flag `--name` "
+      "and a key of\n"
+      "`--config` files; those of `mien train` are also keys of recipes. A flag that is on by default is switched off "
+      "by\n"
       "`--no-name`. Every command also takes `--json` (result as JSON) and, if it has options, `--config FILE` and\n"
       "`--print-config`. Exit status: 0 done, 1 failed, 2 usage, 3 bad data, 130 interrupted.\n";
   for (const CommandSpec& spec : command_table()) {
@@ -138,15 +145,20 @@ std::string command_reference() {
     command->bind(options);
     if (options.entries().empty()) continue;
     if (options.find("network") != nullptr && spec.name != "train") {
-      text += fmt::format("\nOptions: those of `mien train`{}.\n", options.find("only") != nullptr ? ", and `--only`: " + options.find("only")->spec.help : "");
+      text += fmt::format("\nOptions: those of `mien train`{}.\n",
+                          options.find("only") != nullptr ? ", and `--only`: " + options.find("only")->spec.help : "");
       continue;
     }
     text += "\n| option | meaning | accepted | default |\n|---|---|---|---|\n";
     for (const OptionSet::Entry& option : options.entries()) {
       std::string meaning = option.spec.help;
       if (!option.spec.source.empty()) meaning += fmt::format(" ({})", option.spec.source);
-      text += fmt::format("| `{}` | {} | {} | {} |\n", flag_name(option), cell(meaning), option.is_flag() ? "flag" : cell(option.expected()),
-                          option.is_flag() || option.default_text.empty() ? default_text(option) : "`" + option.default_text + "`");
+      text += fmt::format(
+          "| `{}` | {} | {} | {} |\n",
+          flag_name(option),
+          cell(meaning),
+          option.is_flag() ? "flag" : cell(option.expected()),
+          option.is_flag() || option.default_text.empty() ? default_text(option) : "`" + option.default_text + "`");
     }
   }
   return text;

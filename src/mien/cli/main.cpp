@@ -10,7 +10,7 @@
 
 #include "mien/cli/command_line.h"
 #include "mien/core/error.h"
-#include "mien/core/log.h"
+#include "mien/core/progress.h"
 
 namespace {
 

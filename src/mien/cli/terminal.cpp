@@ -1,11 +1,10 @@
 #include "mien/cli/terminal.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "mien/core/text.h"
 
@@ -18,7 +17,8 @@ constexpr int kBarWidth = 24;
 
 }  // namespace
 
-Terminal::Terminal(bool machine_readable) : machine_readable_(machine_readable), is_terminal_(::isatty(STDERR_FILENO) != 0) {}
+Terminal::Terminal(bool machine_readable)
+    : machine_readable_(machine_readable), is_terminal_(::isatty(STDERR_FILENO) != 0) {}
 
 Terminal::~Terminal() { clear_bar(); }
 
@@ -49,7 +49,8 @@ void Terminal::progress(std::string_view what, int64_t done, int64_t total, std:
     shown_ = is_terminal_ ? Clock::time_point{} : now;
     first_done_ = done;
   }
-  if (now - shown_ < (is_terminal_ ? std::chrono::duration_cast<Clock::duration>(kBarInterval) : std::chrono::duration_cast<Clock::duration>(kLineInterval))) {
+  if (now - shown_ < (is_terminal_ ? std::chrono::duration_cast<Clock::duration>(kBarInterval)
+                                   : std::chrono::duration_cast<Clock::duration>(kLineInterval))) {
     if (done >= total) clear_bar();
     return;
   }
@@ -66,7 +67,12 @@ void Terminal::progress(std::string_view what, int64_t done, int64_t total, std:
     return;
   }
   const auto filled = static_cast<int>(kBarWidth * done / std::max<int64_t>(1, total));
-  fmt::print(stderr, "\r\x1b[K{}  [{}{}] {}", what, std::string(static_cast<size_t>(filled), '='), std::string(static_cast<size_t>(kBarWidth - filled), ' '), tail);
+  fmt::print(stderr,
+             "\r\x1b[K{}  [{}{}] {}",
+             what,
+             std::string(static_cast<size_t>(filled), '='),
+             std::string(static_cast<size_t>(kBarWidth - filled), ' '),
+             tail);
   std::fflush(stderr);
   bar_shown_ = true;
   if (done >= total) clear_bar();

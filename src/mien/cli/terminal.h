@@ -4,13 +4,13 @@
 #include <string>
 #include <string_view>
 
-#include "mien/core/log.h"
+#include "mien/core/progress.h"
 
 namespace mien::cli {
 
 /// Speaks to the person at the terminal: results on standard output, warnings and progress on standard error. With
 /// `machine_readable`, lines go to standard error too, so that standard output holds the JSON alone.
-class Terminal final : public Listener {
+class Terminal final : public ProgressListener {
  public:
   explicit Terminal(bool machine_readable);
   ~Terminal() override;

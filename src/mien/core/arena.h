@@ -11,7 +11,7 @@ namespace mien {
 
 /// Large blocks of memory that are kept when they are freed and handed out again: work that repeats itself asks the
 /// system for memory the first time only. Blocks lie in one range of addresses that grows at its end; the smallest free
-/// block that fits is taken, its rest stays free, and free neighbours join, so that little more is touched than is in
+/// block that fits is taken, its rest stays free, and free neighbors join, so that little more is touched than is in
 /// use at the worst moment. Memory goes back to the system with the arena. Safe to use from several threads.
 class Arena {
  public:

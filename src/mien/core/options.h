@@ -26,6 +26,14 @@ struct OptionSpec {
 enum class Origin { default_value, recipe, config_file, command_line };
 std::string_view to_text(Origin origin);
 
+/// An option set from outside: a flag, or a key of a config file.
+struct Override {
+  std::string name;
+  std::string text;
+  Origin origin = Origin::command_line;
+  std::string detail;  ///< "--epochs 3"
+};
+
 /// Named references to the fields of option structs. A struct declares its fields in `void bind(OptionSet&)`.
 /// The set must not outlive the structs it refers to.
 class OptionSet {

@@ -9,7 +9,7 @@
 
 namespace mien {
 
-/// The candidate nearest to `word` by edit distance (a swap of neighbours counts as one), if one is near enough to be a
+/// The candidate nearest to `word` by edit distance (a swap of neighbors counts as one), if one is near enough to be a
 /// likely typing slip.
 std::optional<std::string> did_you_mean(std::string_view word, std::span<const std::string> candidates);
 

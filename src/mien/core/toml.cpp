@@ -74,8 +74,8 @@ void set_from_toml(OptionSet& options,
     }
     if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
       if (const OptionSet::Entry* entry = options.find(key.str())) {
-        throw_usage(
-            fmt::format("{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
+        throw_usage(fmt::format(
+            "{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
       }
       throw_usage(fmt::format("{}: unknown table [{}]", toml_place(file, key.source()), key.str()),
                   suggestion(key.str(), groups));

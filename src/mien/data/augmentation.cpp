@@ -64,7 +64,7 @@ void sample(const uint8_t* padded, int64_t height, int64_t width, const AffineMa
   }
 }
 
-/// Grey levels of a plane, mirrored or not.
+/// Gray levels of a plane, mirrored or not.
 template <class To>
 void copy_levels(const uint8_t* plane, int64_t height, int64_t width, bool flip, To* out) {
   for (int64_t row = 0; row < height; ++row) {
@@ -149,7 +149,7 @@ bool AugmentOptions::any_per_image() const {
 }
 
 AffineMap Augmentation::map(int64_t height, int64_t width) const {
-  // The picture moves as p' = centre + shift + zoom * turn * shear * mirror * (p - centre); this is p for a given p'.
+  // The picture moves as p' = center + shift + zoom * turn * shear * mirror * (p - center); this is p for a given p'.
   const double cosine = std::cos(radians(angle_degrees));
   const double sine = std::sin(radians(angle_degrees));
   const double slant = std::tan(radians(shear_degrees));
@@ -159,10 +159,10 @@ AffineMap Augmentation::map(int64_t height, int64_t width) const {
   map.xy = mirror * (sine - slant * cosine) / zoom;
   map.yx = -sine / zoom;
   map.yy = cosine / zoom;
-  const double centre_x = 0.5 * static_cast<double>(width - 1);
-  const double centre_y = 0.5 * static_cast<double>(height - 1);
-  map.x0 = centre_x - map.xx * (centre_x + shift_x) - map.xy * (centre_y + shift_y);
-  map.y0 = centre_y - map.yx * (centre_x + shift_x) - map.yy * (centre_y + shift_y);
+  const double center_x = 0.5 * static_cast<double>(width - 1);
+  const double center_y = 0.5 * static_cast<double>(height - 1);
+  map.x0 = center_x - map.xx * (center_x + shift_x) - map.xy * (center_y + shift_y);
+  map.y0 = center_y - map.yx * (center_x + shift_x) - map.yy * (center_y + shift_y);
   return map;
 }
 
@@ -212,14 +212,14 @@ void Augmenter::apply(std::span<const uint8_t> image,
   }
   const bool moves = augmentation.angle_degrees != 0 || augmentation.shift_x != 0 || augmentation.shift_y != 0 ||
                      augmentation.zoom != 1 || augmentation.shear_degrees != 0;
-  const bool recolours = augmentation.brightness != 0 || augmentation.contrast != 1;
+  const bool recolors = augmentation.brightness != 0 || augmentation.contrast != 1;
   const bool erases = augmentation.erase_width > 0 && augmentation.erase_height > 0;
-  if (!moves && !recolours && !erases && !augmentation.flip) {
+  if (!moves && !recolors && !erases && !augmentation.flip) {
     normalize_image(image, normalization, out);
     return;
   }
   thread_local std::vector<uint8_t> scratch;
-  if (!moves && !recolours && !erases) {
+  if (!moves && !recolors && !erases) {
     scratch.resize(image.size());
     for (int64_t at = 0; at < size; at += area) copy_levels(&image[at], height_, width_, true, &scratch[at]);
     normalize_image(scratch, normalization, out);
@@ -239,12 +239,12 @@ void Augmenter::apply(std::span<const uint8_t> image,
     }
   }
   float fill = 0;
-  if (recolours || erases) {
+  if (recolors || erases) {
     const float mean = mean_level(image);
     const auto contrast = static_cast<float>(augmentation.contrast);
     const float offset = mean - contrast * mean + static_cast<float>(augmentation.brightness);
     fill = std::clamp(contrast * mean + offset, 0.0F, 255.0F);
-    if (recolours) {
+    if (recolors) {
       for (int64_t i = 0; i < size; ++i) out[i] = std::min(std::max(contrast * out[i] + offset, 0.0F), 255.0F);
     }
   }
@@ -278,12 +278,12 @@ BatchMix draw_batch_mix(const AugmentOptions& options,
   std::iota(mix.partner.begin(), mix.partner.end(), int64_t{0});
   random.shuffle(mix.partner);
   if (!cuts) return mix;
-  // A box of 1 - lambda of the area about a uniform centre, cut off at the borders; equation 2 of the paper.
+  // A box of 1 - lambda of the area about a uniform center, cut off at the borders; equation 2 of the paper.
   const double half = 0.5 * std::sqrt(1 - mix.lambda);
   const auto span_of = [&](int64_t side, int64_t& low, int64_t& high) {
-    const double centre = random.uniform(0, static_cast<double>(side));
-    low = std::max<int64_t>(0, std::lround(centre - half * static_cast<double>(side)));
-    high = std::min<int64_t>(side, std::lround(centre + half * static_cast<double>(side)));
+    const double center = random.uniform(0, static_cast<double>(side));
+    low = std::max<int64_t>(0, std::lround(center - half * static_cast<double>(side)));
+    high = std::min<int64_t>(side, std::lround(center + half * static_cast<double>(side)));
   };
   span_of(width, mix.left, mix.right);
   span_of(height, mix.top, mix.bottom);

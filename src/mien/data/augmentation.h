@@ -35,7 +35,7 @@ struct AugmentOptions {
 };
 
 /// Where a pixel of the output is found in the input: (x, y) -> (xx*x + xy*y + x0, yx*x + yy*y + y0), in pixels, pixel
-/// centres at whole numbers, y downwards.
+/// centers at whole numbers, y downwards.
 struct AffineMap {
   double xx = 1, xy = 0, x0 = 0;
   double yx = 0, yy = 1, y0 = 0;
@@ -50,16 +50,16 @@ struct Augmentation {
   double shift_x = 0, shift_y = 0;            ///< pixels; positive moves the picture right and down
   double zoom = 1;                            ///< above 1 the picture grows
   double shear_degrees = 0;                   ///< positive moves the lower half to the right
-  double brightness = 0;                      ///< grey levels added, full range 255
+  double brightness = 0;                      ///< gray levels added, full range 255
   double contrast = 1;                        ///< factor on distances from the image's mean
   int64_t erase_left = 0, erase_top = 0;      ///< pixels
   int64_t erase_width = 0, erase_height = 0;  ///< pixels; 0 erases nothing
 
-  /// All of flip, turn, shear, zoom (about the image's centre) and shift as one map.
+  /// All of flip, turn, shear, zoom (about the image's center) and shift as one map.
   AffineMap map(int64_t height, int64_t width) const;
 };
 
-/// Augments and normalises images in one pass over their bytes.
+/// Augments and normalizes images in one pass over their bytes.
 class Augmenter {
  public:
   /// For images of `height` x `width` pixels and any number of channels.
@@ -68,8 +68,8 @@ class Augmenter {
   /// The augmentation of `row` in `epoch`: a function of the arguments and the options alone.
   Augmentation draw(uint64_t seed, int64_t epoch, int64_t row) const;
 
-  /// Applies `augmentation` to an image [C,H,W] and normalises the outcome into out [C,H,W]. Samples once, bilinearly.
-  /// Levels are clamped to [0, 255] before normalisation. No change, or only a mirror image, is exact: the same bits as
+  /// Applies `augmentation` to an image [C,H,W] and normalizes the outcome into out [C,H,W]. Samples once, bilinearly.
+  /// Levels are clamped to [0, 255] before normalization. No change, or only a mirror image, is exact: the same bits as
   /// normalize_image gives.
   void apply(std::span<const uint8_t> image,
              const Augmentation& augmentation,

@@ -34,7 +34,7 @@ std::vector<int64_t> class_counts(const Dataset& dataset, std::span<const int64_
   std::vector<int64_t> counts(static_cast<size_t>(dataset.classes()), 0);
   for (const int64_t row : rows) {
     const int32_t label = dataset.labels.at(static_cast<size_t>(row));
-    if (label != kUnlabelled) ++counts.at(static_cast<size_t>(label));
+    if (label != kUnlabeled) ++counts.at(static_cast<size_t>(label));
   }
   return counts;
 }
@@ -88,7 +88,7 @@ std::vector<int64_t> balanced_epoch_order(const Dataset& dataset,
   std::vector<std::vector<int64_t>> by_class(static_cast<size_t>(dataset.classes()));
   for (const int64_t row : rows) {
     const int32_t label = dataset.labels.at(static_cast<size_t>(row));
-    if (label != kUnlabelled) by_class.at(static_cast<size_t>(label)).push_back(row);
+    if (label != kUnlabeled) by_class.at(static_cast<size_t>(label)).push_back(row);
   }
   std::erase_if(by_class, [](const auto& members) { return members.empty(); });
   if (by_class.empty()) throw_bad_data("cannot balance the classes of an epoch: none of its rows has a label");

@@ -18,9 +18,9 @@ struct ClassWeightOptions {
   void bind(OptionSet& options);
 };
 
-/// Labelled rows of each class among `rows`: [classes].
+/// Labeled rows of each class among `rows`: [classes].
 std::vector<int64_t> class_counts(const Dataset& dataset, std::span<const int64_t> rows);
-/// Labelled rows of each class: [classes].
+/// Labeled rows of each class: [classes].
 std::vector<int64_t> class_counts(const Dataset& dataset);
 
 /// One weight a class, [classes]; 0 for a class without rows, which no loss can meet.
@@ -37,7 +37,7 @@ std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, i
 
 /// As many rows as `rows` has, in random order, every class equally often (to within one), the rows of a class equally
 /// often (to within one): rows of rare classes come repeatedly, rows of frequent ones take turns over the epochs.
-/// Unlabelled rows never come. Depends on seed and epoch only. Throws Error(bad_data) if no row is labelled.
+/// Unlabeled rows never come. Depends on seed and epoch only. Throws Error(bad_data) if no row is labeled.
 std::vector<int64_t> balanced_epoch_order(const Dataset& dataset,
                                           std::span<const int64_t> rows,
                                           uint64_t seed,

@@ -74,7 +74,7 @@ void write_csv(const Dataset& dataset, const std::filesystem::path& path, CsvSty
     std::string line;
     for (int64_t row = 0; row < dataset.size(); ++row) {
       const auto at = static_cast<size_t>(row);
-      const std::string label = dataset.labels[at] == kUnlabelled ? "" : std::to_string(dataset.labels[at]);
+      const std::string label = dataset.labels[at] == kUnlabeled ? "" : std::to_string(dataset.labels[at]);
       const bool quoted = style == CsvStyle::kaggle_train || style == CsvStyle::kaggle_test;
       line.clear();
       if (writes_labels) line += label + ',';

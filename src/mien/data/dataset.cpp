@@ -35,7 +35,7 @@ std::vector<float> distribution_of(const Dataset& dataset) {
   std::vector<float> rows(static_cast<size_t>(dataset.size()) * classes, 0.0F);
   for (size_t row = 0; row < dataset.labels.size(); ++row) {
     const int32_t label = dataset.labels[row];
-    if (label == kUnlabelled) {
+    if (label == kUnlabeled) {
       std::fill_n(rows.begin() + static_cast<int64_t>(row * classes), classes, 1.0F / static_cast<float>(classes));
     } else {
       rows[row * classes + static_cast<size_t>(label)] = 1.0F;
@@ -128,17 +128,17 @@ std::string class_table(const Dataset& dataset) {
       columns.push_back(usage);
   }
   const auto classes = static_cast<size_t>(dataset.classes());
-  // counts[column][class], the last class being "unlabelled"
+  // counts[column][class], the last class being "unlabeled"
   std::vector<std::vector<int64_t>> counts(columns.size(), std::vector<int64_t>(classes + 1, 0));
   std::vector<int64_t> totals(columns.size(), 0);
   for (size_t row = 0; row < dataset.labels.size(); ++row) {
     const auto column =
         static_cast<size_t>(std::find(columns.begin(), columns.end(), dataset.usages[row]) - columns.begin());
     const int32_t label = dataset.labels[row];
-    ++counts[column][label == kUnlabelled ? classes : static_cast<size_t>(label)];
+    ++counts[column][label == kUnlabeled ? classes : static_cast<size_t>(label)];
     ++totals[column];
   }
-  size_t name_width = std::string_view("unlabelled").size();
+  size_t name_width = std::string_view("unlabeled").size();
   for (const std::string& name : dataset.class_names) name_width = std::max(name_width, name.size());
 
   std::string text = fmt::format("{:<{}}", "class", name_width);
@@ -158,8 +158,8 @@ std::string class_table(const Dataset& dataset) {
   for (size_t label = 0; label < classes; ++label) {
     add_line(dataset.class_names[label], [&](size_t column) { return counts[column][label]; });
   }
-  const bool any_unlabelled = std::any_of(counts.begin(), counts.end(), [&](const auto& c) { return c[classes] > 0; });
-  if (any_unlabelled) add_line("unlabelled", [&](size_t column) { return counts[column][classes]; });
+  const bool any_unlabeled = std::any_of(counts.begin(), counts.end(), [&](const auto& c) { return c[classes] > 0; });
+  if (any_unlabeled) add_line("unlabeled", [&](size_t column) { return counts[column][classes]; });
   add_line("all", [&](size_t column) { return totals[column]; });
   return text + "\n";
 }

@@ -13,8 +13,8 @@ namespace mien::data {
 inline constexpr std::array<std::string_view, 7> kExpressionNames{
     "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"};
 
-/// Label of a face nobody has labelled.
-inline constexpr int32_t kUnlabelled = -1;
+/// Label of a face nobody has labeled.
+inline constexpr int32_t kUnlabeled = -1;
 
 /// The `Usage` column of FER2013; `unknown` where the source has none.
 enum class Usage : uint8_t { unknown, training, public_test, private_test };
@@ -26,7 +26,7 @@ struct Dataset {
   int64_t width = 48;
   std::vector<std::string> class_names{kExpressionNames.begin(), kExpressionNames.end()};
   std::vector<uint8_t> pixels;            ///< [N, channels, height, width]
-  std::vector<int32_t> labels;            ///< [N], 0..classes-1 or kUnlabelled
+  std::vector<int32_t> labels;            ///< [N], 0..classes-1 or kUnlabeled
   std::vector<Usage> usages;              ///< [N]
   std::vector<int64_t> ids;               ///< [N] the source's `id` column, else the row's number, counted from 0
   std::vector<float> label_distribution;  ///< [N, classes], each row sums to 1; empty where labels are hard
@@ -40,9 +40,9 @@ struct Dataset {
   std::span<const uint8_t> image(int64_t row) const {
     return {pixels.data() + row * pixels_per_image(), static_cast<size_t>(pixels_per_image())};
   }
-  bool is_labelled() const {
+  bool is_labeled() const {
     for (const int32_t label : labels) {
-      if (label == kUnlabelled) return false;
+      if (label == kUnlabeled) return false;
     }
     return !labels.empty();
   }

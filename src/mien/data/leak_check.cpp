@@ -67,11 +67,11 @@ bool is_constant(std::span<const uint8_t> image) {
 }
 
 bool labels_differ(const Dataset& dataset, const std::vector<int64_t>& rows) {
-  int32_t first = kUnlabelled;
+  int32_t first = kUnlabeled;
   for (const int64_t row : rows) {
     const int32_t label = dataset.labels[static_cast<size_t>(row)];
-    if (label == kUnlabelled) continue;
-    if (first == kUnlabelled) first = label;
+    if (label == kUnlabeled) continue;
+    if (first == kUnlabeled) first = label;
     if (label != first) return true;
   }
   return false;

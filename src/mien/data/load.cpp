@@ -9,11 +9,11 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
-#include "mien/data/csv_reader.h"
-#include "mien/data/drawn_faces.h"
-#include "mien/data/ferplus.h"
-#include "mien/data/folder_reader.h"
+#include "mien/data/readers/csv_reader.h"
+#include "mien/data/readers/ferplus.h"
+#include "mien/data/readers/folder_reader.h"
 #include "mien/data/split.h"
+#include "mien/data/synthetic/drawn_faces.h"
 
 namespace mien::data {
 namespace {
@@ -52,8 +52,8 @@ Dataset keep_fraction(Dataset dataset, const DataOptions& options) {
   for (int64_t row = 0; row < dataset.size(); ++row) {
     const Usage usage = dataset.usages[static_cast<size_t>(row)];
     const bool may_train = usage == Usage::training || usage == Usage::unknown;
-    const bool labelled = dataset.labels[static_cast<size_t>(row)] != kUnlabelled;
-    (may_train && labelled ? divided : kept).push_back(row);
+    const bool labeled = dataset.labels[static_cast<size_t>(row)] != kUnlabeled;
+    (may_train && labeled ? divided : kept).push_back(row);
   }
   const auto part =
       stratified_part(dataset, divided, options.fraction, static_cast<uint64_t>(options.data_seed), "data fraction");
@@ -70,7 +70,10 @@ Dataset keep_fraction(Dataset dataset, const DataOptions& options) {
 
 void DataOptions::bind(OptionSet& options) {
   options.group("data");
-  options.add(&data, {.name = "data", .help = "faces: a csv file, a folder of class folders, drawn (2,800 faces), or drawn:COUNT faces of all classes together"});
+  options.add(&data,
+              {.name = "data",
+               .help = "faces: a csv file, a folder of class folders, drawn (2,800 faces), or drawn:COUNT faces of all "
+                       "classes together"});
   options.add(&fraction,
               {.name = "fraction",
                .help = "part of the training rows to keep, drawn from every class in proportion",
@@ -100,7 +103,7 @@ void DataOptions::bind(OptionSet& options) {
               {.name = "data-seed", .help = "seed of drawn faces and of the rows --fraction keeps", .minimum = 0});
 }
 
-Dataset load(const DataOptions& options, Listener& listener) {
+Dataset load(const DataOptions& options, ProgressListener& listener) {
   if (options.data.empty()) {
     throw_usage("no data is named",
                 "--data FILE.csv, --data FOLDER with one folder of pictures a class, or --data drawn");

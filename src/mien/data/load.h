@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <string>
 
-#include "mien/core/log.h"
 #include "mien/core/options.h"
+#include "mien/core/progress.h"
 #include "mien/data/dataset.h"
 
 namespace mien::data {
@@ -23,8 +23,8 @@ struct DataOptions {
 };
 
 /// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the
-/// labelled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is
+/// labeled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is
 /// named, and Error(bad_data) if it cannot be read.
-Dataset load(const DataOptions& options, Listener& listener);
+Dataset load(const DataOptions& options, ProgressListener& listener);
 
 }  // namespace mien::data

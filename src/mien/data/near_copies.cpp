@@ -169,10 +169,10 @@ class Bins {
 
   /// Calls visit(j) for every j that may lie within the radius of `summary`.
   template <class Visit>
-  void for_neighbours(const Summary& summary, const Visit& visit) const {
-    const std::array<int64_t, kAxes> centre = place(summary);
-    const auto low = [&](size_t axis) { return std::max<int64_t>(0, centre[axis] - 1); };
-    const auto high = [&](size_t axis) { return std::min(per_axis_ - 1, centre[axis] + 1); };
+  void for_neighbors(const Summary& summary, const Visit& visit) const {
+    const std::array<int64_t, kAxes> center = place(summary);
+    const auto low = [&](size_t axis) { return std::max<int64_t>(0, center[axis] - 1); };
+    const auto high = [&](size_t axis) { return std::min(per_axis_ - 1, center[axis] + 1); };
     for (int64_t a = low(0); a <= high(0); ++a) {
       for (int64_t b = low(1); b <= high(1); ++b) {
         // bins along the last axis lie side by side
@@ -252,7 +252,7 @@ std::vector<NearCopy> find_near_copies(const Dataset& dataset,
       std::vector<NearCopy> here;
       for (int64_t i = begin; i < end; ++i) {
         const Summary query = mirror_first ? mirror(bins.summary(i)) : bins.summary(i);
-        bins.for_neighbours(query, [&](int64_t j) {
+        bins.for_neighbors(query, [&](int64_t j) {
           if (j <= i || squared_distance(query, bins.summary(j), limit) > limit) return;
           const int64_t first = std::min(bins.row(i), bins.row(j));
           const int64_t second = std::max(bins.row(i), bins.row(j));

@@ -26,7 +26,7 @@ Moments moments_of(long double count, long double sum, long double sum_of_square
 }
 
 void add_bytes(std::span<const uint8_t> bytes, uint64_t& sum, uint64_t& sum_of_squares) {
-  // 32-bit sums let the loop be vectorised; 65536 squares of bytes fit into them.
+  // 32-bit sums let the loop be vectorized; 65536 squares of bytes fit into them.
   constexpr size_t kBlock = 65536;
   for (size_t begin = 0; begin < bytes.size(); begin += kBlock) {
     uint32_t block_sum = 0;
@@ -78,7 +78,7 @@ struct Line {
   float mean, factor;
 };
 
-/// That of `levels` where the normalisation is not `scale`, which divides by 255 instead.
+/// That of `levels` where the normalization is not `scale`, which divides by 255 instead.
 template <class Level>
 Line line_of(std::span<const Level> levels, const Normalization& normalization) {
   const Moments moments = normalization.kind == Normalization::Kind::per_image
@@ -124,7 +124,7 @@ Normalization fit_normalization(Normalization::Kind kind,
   uint64_t sum_of_squares = 0;
   for (const int64_t row : training_rows) {
     if (row < 0 || row >= dataset.size()) {
-      throw_bad_data(fmt::format("cannot measure the normalisation of {}: found row {}, expected one below {}",
+      throw_bad_data(fmt::format("cannot measure the normalization of {}: found row {}, expected one below {}",
                                  dataset.source,
                                  row,
                                  dataset.size()));
@@ -133,7 +133,7 @@ Normalization fit_normalization(Normalization::Kind kind,
   }
   const auto count = static_cast<long double>(training_rows.size()) * dataset.pixels_per_image();
   if (count == 0) {
-    throw_bad_data(fmt::format("cannot measure the normalisation of {}: found no training rows, expected at least one",
+    throw_bad_data(fmt::format("cannot measure the normalization of {}: found no training rows, expected at least one",
                                dataset.source));
   }
   const Moments moments = moments_of(count, sum, sum_of_squares);

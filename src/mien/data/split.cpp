@@ -141,7 +141,7 @@ Split make_split(const Dataset& dataset, const SplitOptions& options) {
   std::vector<int64_t> candidates;
   std::vector<int64_t> public_test;
   for (int64_t row = 0; row < dataset.size(); ++row) {
-    if (dataset.labels[static_cast<size_t>(row)] == kUnlabelled) continue;
+    if (dataset.labels[static_cast<size_t>(row)] == kUnlabeled) continue;
     const Usage usage = dataset.usages[static_cast<size_t>(row)];
     if (usage == Usage::public_test) public_test.push_back(row);
     if (usage == Usage::training || usage == Usage::unknown) candidates.push_back(row);

@@ -25,7 +25,7 @@ struct SplitOptions {
   void bind(OptionSet& options);
 };
 
-/// Divides the labelled rows. Candidates for training and validation are those of usage Training or unknown; PublicTest
+/// Divides the labeled rows. Candidates for training and validation are those of usage Training or unknown; PublicTest
 /// rows become the test rows, PrivateTest rows are never used. `validation` says which candidates validate:
 ///   none           none
 ///   usage          all PublicTest rows, which are then no test rows; all candidates train

@@ -14,12 +14,12 @@
 namespace mien::evaluation {
 namespace {
 
-/// Mean of -ln softmax(logits / temperature)[label] over labelled rows, without clipping.
+/// Mean of -ln softmax(logits / temperature)[label] over labeled rows, without clipping.
 double log_loss_at(const Predictions& predictions, double temperature) {
   double sum = 0;
   int64_t count = 0;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
+    if (!predictions.is_labeled(i)) continue;
     const std::span<const double> row = predictions.logit_row(i);
     const double largest = *std::max_element(row.begin(), row.end());
     double total = 0;
@@ -42,7 +42,7 @@ std::vector<ReliabilityBin> reliability_bins(const Predictions& predictions, int
   }
   std::vector<int64_t> correct(result.size());
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
+    if (!predictions.is_labeled(i)) continue;
     const int32_t predicted = predictions.predicted(i);
     const double confidence = predictions.probability_row(i)[static_cast<size_t>(predicted)];
     const auto bin =
@@ -99,8 +99,8 @@ std::string reliability_csv(const std::vector<ReliabilityBin>& bins) {
 }
 
 double fit_temperature(const Predictions& predictions) {
-  const auto labelled = [](int32_t label) { return label >= 0; };
-  if (std::none_of(predictions.labels.begin(), predictions.labels.end(), labelled)) {
+  const auto labeled = [](int32_t label) { return label >= 0; };
+  if (std::none_of(predictions.labels.begin(), predictions.labels.end(), labeled)) {
     throw_bad_data("cannot fit a temperature: none of the predictions has a label");
   }
   // The log loss is convex in 1 / temperature, so it has one valley in ln(temperature): golden section search.

@@ -19,7 +19,7 @@ struct ReliabilityBin {
   Interval accuracy_interval;
 };
 
-/// `bins` bins of equal width over [0, 1]; a confidence on a boundary belongs to the lower bin. Labelled rows only.
+/// `bins` bins of equal width over [0, 1]; a confidence on a boundary belongs to the lower bin. Labeled rows only.
 /// @source Guo, Pleiss, Sun, Weinberger 2017, "On calibration of modern neural networks", section 2
 std::vector<ReliabilityBin> reliability_bins(const Predictions& predictions, int64_t bins = 15);
 
@@ -34,9 +34,9 @@ double maximum_calibration_error(const std::vector<ReliabilityBin>& bins);
 /// "low,high,count,confidence,accuracy,accuracy_low,accuracy_high", one line a bin; empty fields where a bin is empty.
 std::string reliability_csv(const std::vector<ReliabilityBin>& bins);
 
-/// The temperature in [0.01, 100] that minimises the log loss of softmax(logits / temperature) on the labelled rows;
+/// The temperature in [0.01, 100] that minimizes the log loss of softmax(logits / temperature) on the labeled rows;
 /// above 1 the network was too sure of itself. Fit it on rows other than those it is judged on. Throws Error(bad_data)
-/// if no row is labelled.
+/// if no row is labeled.
 /// @source Guo et al. 2017, section 4.2, equation 9
 double fit_temperature(const Predictions& predictions);
 

@@ -20,7 +20,7 @@ namespace {
 /// Discordant faces from which McNemar's test uses the chi-squared distribution.
 constexpr int64_t kApproximateFrom = 25;
 
-/// One labelled face: its class and what the two networks took it for.
+/// One labeled face: its class and what the two networks took it for.
 struct Face {
   size_t truth, first, second;
 };
@@ -125,7 +125,7 @@ Comparison compare(const Predictions& first, const Predictions& second, const Co
   }
   std::vector<Face> faces;
   for (int64_t i = 0; i < first.size(); ++i) {
-    if (!first.is_labelled(i)) continue;
+    if (!first.is_labeled(i)) continue;
     faces.push_back({static_cast<size_t>(first.labels[static_cast<size_t>(i)]),
                      static_cast<size_t>(first.predicted(i)),
                      static_cast<size_t>(second.predicted(i))});

@@ -28,11 +28,11 @@ struct PairedDifference {
   double p_value = 1;  ///< two-sided: twice the smaller share of resamples at or beyond 0, at least 2 / (resamples + 1)
 };
 
-/// Two networks judged on the same labelled faces.
+/// Two networks judged on the same labeled faces.
 struct Comparison {
   std::string first_name;
   std::string second_name;
-  int64_t count = 0;  ///< labelled faces
+  int64_t count = 0;  ///< labeled faces
   int64_t both_correct = 0;
   int64_t only_first_correct = 0;
   int64_t only_second_correct = 0;
@@ -58,7 +58,7 @@ struct Comparison {
 double mcnemar_p_value(int64_t only_first, int64_t only_second);
 
 /// Throws Error(bad_data) unless both have the same rows and labels (naming the first row that differs) and at least
-/// one is labelled. Deterministic in the seed.
+/// one is labeled. Deterministic in the seed.
 /// @source paired bootstrap: Efron and Tibshirani 1993, "An introduction to the bootstrap", chapters 13 and 15
 Comparison compare(const Predictions& first, const Predictions& second, const CompareOptions& options = {});
 

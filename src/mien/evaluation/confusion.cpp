@@ -32,7 +32,7 @@ ConfusionCounts confusion_counts(const Predictions& predictions) {
   const auto classes = static_cast<size_t>(predictions.classes());
   ConfusionCounts counts(classes, std::vector<int64_t>(classes));
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
+    if (!predictions.is_labeled(i)) continue;
     const auto truth = static_cast<size_t>(predictions.labels[static_cast<size_t>(i)]);
     counts[truth][static_cast<size_t>(predictions.predicted(i))] += 1;
   }
@@ -122,7 +122,7 @@ std::string most_confused_csv(const std::vector<ConfusedPair>& pairs, std::span<
 std::vector<TopLoss> top_losses(const Predictions& predictions, int64_t count) {
   std::vector<TopLoss> losses;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
+    if (!predictions.is_labeled(i)) continue;
     const std::span<const double> row = predictions.probability_row(i);
     const int32_t truth = predictions.labels[static_cast<size_t>(i)];
     const int32_t predicted = predictions.predicted(i);

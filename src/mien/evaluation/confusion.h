@@ -13,7 +13,7 @@ namespace mien::evaluation {
 /// [true class][predicted class], K by K.
 using ConfusionCounts = std::vector<std::vector<int64_t>>;
 
-/// Counts over the labelled rows.
+/// Counts over the labeled rows.
 ConfusionCounts confusion_counts(const Predictions& predictions);
 
 /// Aligned table, one line a true class: counts with their sum, or (`normalized`) shares of the true class with two
@@ -51,7 +51,7 @@ struct TopLoss {
   double probability_of_predicted = 0;
 };
 
-/// The at most `count` labelled faces of largest loss, largest first; ties in order of index.
+/// The at most `count` labeled faces of largest loss, largest first; ties in order of index.
 std::vector<TopLoss> top_losses(const Predictions& predictions, int64_t count);
 
 /// "index,row,true,predicted,loss,probability_of_true,probability_of_predicted".

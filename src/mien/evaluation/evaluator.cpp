@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
@@ -65,7 +66,7 @@ Predictions predict(const network::Network& network,
                     const data::Dataset& dataset,
                     std::span<const int64_t> rows,
                     const PredictOptions& options,
-                    Listener& listener) {
+                    ProgressListener& listener) {
   check_fits(network.graph(), dataset);
   const at::NoGradGuard no_grad;
   const int64_t count = static_cast<int64_t>(rows.size());
@@ -102,25 +103,25 @@ Predictions predict(const network::Network& network,
 
 double mean_log_loss(const Predictions& predictions) {
   double sum = 0;
-  int64_t labelled = 0;
+  int64_t labeled = 0;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
+    if (!predictions.is_labeled(i)) continue;
     sum += predictions.loss(i);
-    ++labelled;
+    ++labeled;
   }
-  return labelled > 0 ? sum / static_cast<double>(labelled) : std::numeric_limits<double>::quiet_NaN();
+  return labeled > 0 ? sum / static_cast<double>(labeled) : std::numeric_limits<double>::quiet_NaN();
 }
 
 double accuracy(const Predictions& predictions) {
   int64_t correct = 0;
-  int64_t labelled = 0;
+  int64_t labeled = 0;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (!predictions.is_labelled(i)) continue;
-    ++labelled;
+    if (!predictions.is_labeled(i)) continue;
+    ++labeled;
     correct += predictions.predicted(i) == predictions.labels[static_cast<size_t>(i)] ? 1 : 0;
   }
-  return labelled > 0 ? static_cast<double>(correct) / static_cast<double>(labelled)
-                      : std::numeric_limits<double>::quiet_NaN();
+  return labeled > 0 ? static_cast<double>(correct) / static_cast<double>(labeled)
+                     : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace mien::evaluation

@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "mien/core/log.h"
+#include "mien/core/progress.h"
 #include "mien/data/dataset.h"
 #include "mien/evaluation/predictions.h"
 #include "mien/network/network.h"
@@ -26,14 +26,14 @@ Predictions predict(const network::Network& network,
                     const data::Dataset& dataset,
                     std::span<const int64_t> rows,
                     const PredictOptions& options = {},
-                    Listener& listener = silent_listener());
+                    ProgressListener& listener = silent_listener());
 
-/// Mean of Predictions::loss over the labelled rows, in nats; NaN if there are none.
+/// Mean of Predictions::loss over the labeled rows, in nats; NaN if there are none.
 double mean_log_loss(const Predictions& predictions);
-/// Share of labelled rows whose label has the largest probability; NaN if there are none.
+/// Share of labeled rows whose label has the largest probability; NaN if there are none.
 double accuracy(const Predictions& predictions);
 
-/// The images of `rows` as a network takes them: [N,C,H,W] float32, normalised, channels-last, on the CPU.
+/// The images of `rows` as a network takes them: [N,C,H,W] float32, normalized, channels-last, on the CPU.
 at::Tensor normalized_images(const data::Dataset& dataset,
                              const network::Normalization& normalization,
                              std::span<const int64_t> rows);

@@ -24,7 +24,7 @@ Interval wilson_interval_of_rate(double rate, int64_t count, double confidence =
 /// x with P(X <= x) = probability for a standard normal X, for 1e-300 <= probability < 1, to 1e-12 relative.
 double normal_quantile(double probability);
 
-/// The `probability` quantile of `values`, linear between neighbours as numpy.quantile; NaN for no values.
+/// The `probability` quantile of `values`, linear between neighbors as numpy.quantile; NaN for no values.
 double quantile(std::span<const double> values, double probability);
 
 /// The interval that holds the central `confidence` share of `values` (the percentile method); values that are not

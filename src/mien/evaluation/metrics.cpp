@@ -21,12 +21,12 @@ namespace {
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 /// Positions of the rows that have a label.
-std::vector<int64_t> labelled_rows(const Predictions& predictions) {
-  std::vector<int64_t> labelled;
+std::vector<int64_t> labeled_rows(const Predictions& predictions) {
+  std::vector<int64_t> labeled;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (predictions.is_labelled(i)) labelled.push_back(i);
+    if (predictions.is_labeled(i)) labeled.push_back(i);
   }
-  return labelled;
+  return labeled;
 }
 
 size_t label_of(const Predictions& predictions, int64_t i) {
@@ -44,11 +44,10 @@ bool among_top_two(std::span<const double> row, size_t label) {
 
 /// Area under the curve of class `k` against the rest: the chance that a face of the class has a larger probability of
 /// it than another face, ties counting one half (Mann and Whitney's U / (positives * negatives)).
-double area_under_curve(const Predictions& predictions, const std::vector<int64_t>& labelled, size_t k) {
+double area_under_curve(const Predictions& predictions, const std::vector<int64_t>& labeled, size_t k) {
   std::vector<std::pair<double, bool>> scores;
-  scores.reserve(labelled.size());
-  for (const int64_t i : labelled)
-    scores.emplace_back(predictions.probability_row(i)[k], label_of(predictions, i) == k);
+  scores.reserve(labeled.size());
+  for (const int64_t i : labeled) scores.emplace_back(predictions.probability_row(i)[k], label_of(predictions, i) == k);
   std::sort(scores.begin(), scores.end());
   double wins = 0;
   int64_t positives = 0;
@@ -68,7 +67,7 @@ double area_under_curve(const Predictions& predictions, const std::vector<int64_
   return wins / (static_cast<double>(positives) * static_cast<double>(negatives));
 }
 
-void add_class_metrics(const Predictions& predictions, const std::vector<int64_t>& labelled, Metrics& metrics) {
+void add_class_metrics(const Predictions& predictions, const std::vector<int64_t>& labeled, Metrics& metrics) {
   ClassCounts counts(metrics.confusion.size());
   for (size_t t = 0; t < metrics.confusion.size(); ++t) {
     for (size_t p = 0; p < metrics.confusion.size(); ++p) counts.add(t, p, metrics.confusion[t][p]);
@@ -86,7 +85,7 @@ void add_class_metrics(const Predictions& predictions, const std::vector<int64_t
     one.f1 = counts.f1(k);
     one.recall_interval = wilson_interval(one.correct, one.support);
     one.precision_interval = wilson_interval(one.correct, one.predicted);
-    one.auc = area_under_curve(predictions, labelled, k);
+    one.auc = area_under_curve(predictions, labeled, k);
     if (!std::isnan(one.auc)) {
       auc_sum += one.auc;
       auc_classes += 1;
@@ -124,14 +123,14 @@ void add_agreement(Metrics& metrics) {
 
 /// Bootstrap intervals of what depends on the labels and the predicted classes alone.
 void add_bootstrap_intervals(const Predictions& predictions,
-                             const std::vector<int64_t>& labelled,
+                             const std::vector<int64_t>& labeled,
                              int64_t resamples,
                              Metrics& metrics) {
   metrics.balanced_accuracy_interval = metrics.macro_f1_interval = {kUndefined, kUndefined};
   if (resamples <= 0) return;
   std::vector<std::pair<size_t, size_t>> faces;  // label and predicted class
-  faces.reserve(labelled.size());
-  for (const int64_t i : labelled) {
+  faces.reserve(labeled.size());
+  for (const int64_t i : labeled) {
     faces.emplace_back(label_of(predictions, i), static_cast<size_t>(predictions.predicted(i)));
   }
   std::vector<double> balanced(static_cast<size_t>(resamples));
@@ -169,19 +168,19 @@ std::string or_undefined(double value) { return std::isnan(value) ? "undefined" 
 
 Metrics compute_metrics(const Predictions& predictions, int64_t resamples) {
   check_predictions(predictions, "cannot compute metrics");
-  const std::vector<int64_t> labelled = labelled_rows(predictions);
-  if (labelled.empty()) {
+  const std::vector<int64_t> labeled = labeled_rows(predictions);
+  if (labeled.empty()) {
     throw_bad_data(fmt::format("cannot compute metrics: none of {} predictions has a label", predictions.size()));
   }
   Metrics metrics;
-  metrics.count = static_cast<int64_t>(labelled.size());
+  metrics.count = static_cast<int64_t>(labeled.size());
   metrics.confusion = confusion_counts(predictions);
 
   int64_t correct = 0;
   int64_t top_two = 0;
   double loss = 0;
   double brier = 0;
-  for (const int64_t i : labelled) {
+  for (const int64_t i : labeled) {
     const std::span<const double> row = predictions.probability_row(i);
     const size_t label = label_of(predictions, i);
     correct += static_cast<size_t>(predictions.predicted(i)) == label;
@@ -199,9 +198,9 @@ Metrics compute_metrics(const Predictions& predictions, int64_t resamples) {
   metrics.top2_interval = wilson_interval(top_two, metrics.count);
   metrics.log_loss = loss / n;
   metrics.brier = brier / n;
-  add_class_metrics(predictions, labelled, metrics);
+  add_class_metrics(predictions, labeled, metrics);
   add_agreement(metrics);
-  add_bootstrap_intervals(predictions, labelled, resamples, metrics);
+  add_bootstrap_intervals(predictions, labeled, resamples, metrics);
   metrics.reliability = reliability_bins(predictions);
   metrics.expected_calibration_error = expected_calibration_error(metrics.reliability);
   return metrics;

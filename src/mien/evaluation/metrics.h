@@ -24,9 +24,9 @@ struct ClassMetrics {
   double auc = 0;  ///< one class against the rest, ties count one half; NaN where one side is empty
 };
 
-/// How a network fared on the labelled rows. Every number equals scikit-learn's of the same name unless said otherwise.
+/// How a network fared on the labeled rows. Every number equals scikit-learn's of the same name unless said otherwise.
 struct Metrics {
-  int64_t count = 0;  ///< labelled rows
+  int64_t count = 0;  ///< labeled rows
   double accuracy = 0;
   Interval accuracy_interval;           ///< Wilson, 95 %
   double balanced_accuracy = 0;         ///< mean recall of the classes that have faces
@@ -52,8 +52,8 @@ struct Metrics {
   std::vector<ReliabilityBin> reliability;
 };
 
-/// All of the above on the labelled rows. `resamples` bootstrap resamples give the intervals of balanced accuracy and
-/// macro F1; 0 leaves them out. Throws Error(bad_data) if no row is labelled.
+/// All of the above on the labeled rows. `resamples` bootstrap resamples give the intervals of balanced accuracy and
+/// macro F1; 0 leaves them out. Throws Error(bad_data) if no row is labeled.
 /// @source kappa: Cohen 1960; matthews: Gorodkin 2004, "Comparing two K-category assignments by a K-category
 /// correlation coefficient"; auc: Mann and Whitney 1947
 Metrics compute_metrics(const Predictions& predictions, int64_t resamples = 1000);

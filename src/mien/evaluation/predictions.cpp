@@ -100,7 +100,7 @@ void require_same_rows(const Predictions& first,
       const auto name = [&](int32_t label) {
         return label < 0 ? std::string("unknown") : first.class_names[static_cast<size_t>(label)];
       };
-      throw_bad_data(fmt::format("{}: row {} is labelled {} in the first and {} in the second",
+      throw_bad_data(fmt::format("{}: row {} is labeled {} in the first and {} in the second",
                                  what,
                                  first.rows[i],
                                  name(first.labels[i]),

@@ -25,9 +25,9 @@ struct Predictions {
   }
   /// Class of the largest probability; the lowest index wins a tie.
   int32_t predicted(int64_t i) const;
-  bool is_labelled(int64_t i) const { return labels[static_cast<size_t>(i)] >= 0; }
+  bool is_labeled(int64_t i) const { return labels[static_cast<size_t>(i)] >= 0; }
   /// Log loss of row i in nats: -ln of the probability of its label. The row's probabilities are first clipped to
-  /// [2^-52, 1 - 2^-52] and divided by their sum, as scikit-learn's log_loss does. Row i must be labelled.
+  /// [2^-52, 1 - 2^-52] and divided by their sum, as scikit-learn's log_loss does. Row i must be labeled.
   double loss(int64_t i) const;
 };
 

@@ -51,14 +51,14 @@ void check_weights(Vote vote, std::span<const double> weights, size_t members) {
   }
 }
 
-/// Positions of the labelled rows; throws if there are none.
-std::vector<int64_t> labelled_rows(const Predictions& predictions, std::string_view purpose) {
-  std::vector<int64_t> labelled;
+/// Positions of the labeled rows; throws if there are none.
+std::vector<int64_t> labeled_rows(const Predictions& predictions, std::string_view purpose) {
+  std::vector<int64_t> labeled;
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    if (predictions.is_labelled(i)) labelled.push_back(i);
+    if (predictions.is_labeled(i)) labeled.push_back(i);
   }
-  if (labelled.empty()) throw_bad_data(fmt::format("cannot {}: none of the predictions has a label", purpose));
-  return labelled;
+  if (labeled.empty()) throw_bad_data(fmt::format("cannot {}: none of the predictions has a label", purpose));
+  return labeled;
 }
 
 /// Combines one row of the members named by `subset` at a time.
@@ -184,12 +184,12 @@ Predictions combine(const std::vector<Predictions>& members, Vote vote, std::spa
 
 std::vector<double> fit_vote_weights(const std::vector<Predictions>& members) {
   check_members(members);
-  const std::vector<int64_t> labelled = labelled_rows(members[0], "fit vote weights");
+  const std::vector<int64_t> labeled = labeled_rows(members[0], "fit vote weights");
   const size_t count = members.size();
   // What each member gives the label of each face. The least positive value keeps the loss finite where all are wrong.
-  std::vector<double> likelihoods(labelled.size() * count);
-  for (size_t j = 0; j < labelled.size(); ++j) {
-    const int64_t i = labelled[j];
+  std::vector<double> likelihoods(labeled.size() * count);
+  for (size_t j = 0; j < labeled.size(); ++j) {
+    const int64_t i = labeled[j];
     const auto label = static_cast<size_t>(members[0].labels[static_cast<size_t>(i)]);
     for (size_t m = 0; m < count; ++m) {
       likelihoods[j * count + m] =
@@ -202,12 +202,12 @@ std::vector<double> fit_vote_weights(const std::vector<Predictions>& members) {
   std::vector<double> gains(count);
   for (int step = 0; step < kMostSteps; ++step) {
     std::fill(gains.begin(), gains.end(), 0.0);
-    for (size_t j = 0; j < labelled.size(); ++j) {
+    for (size_t j = 0; j < labeled.size(); ++j) {
       const std::span<const double> row = std::span(likelihoods).subspan(j * count, count);
       const double mixture = std::inner_product(row.begin(), row.end(), weights.begin(), 0.0);
       for (size_t m = 0; m < count; ++m) gains[m] += row[m] / mixture;
     }
-    for (double& gain : gains) gain /= static_cast<double>(labelled.size());
+    for (double& gain : gains) gain /= static_cast<double>(labeled.size());
     // The loss is at most ln(largest gain) above the least possible (Cover 1984, theorem 2).
     if (std::log(*std::max_element(gains.begin(), gains.end())) <= kTolerance) break;
     for (size_t m = 0; m < count; ++m) weights[m] *= gains[m];
@@ -225,7 +225,7 @@ std::vector<AccuracyAgainstMembers> accuracy_against_members(const std::vector<P
   check_members(members);
   check_weights(vote, weights, members.size());
   if (most_subsets <= 0) throw_usage(fmt::format("cannot average over {} subsets, expected at least 1", most_subsets));
-  const std::vector<int64_t> labelled = labelled_rows(members[0], "judge ensembles");
+  const std::vector<int64_t> labeled = labeled_rows(members[0], "judge ensembles");
   std::vector<AccuracyAgainstMembers> result;
   for (size_t chosen = 1; chosen <= members.size(); ++chosen) {
     const std::vector<std::vector<size_t>> subsets = subsets_of(members.size(), chosen, most_subsets, seed);
@@ -235,19 +235,19 @@ std::vector<AccuracyAgainstMembers> accuracy_against_members(const std::vector<P
       std::vector<double> scores(static_cast<size_t>(members[0].classes()));
       for (int64_t s = begin; s < end; ++s) {
         int64_t correct = 0;
-        for (const int64_t i : labelled) {
+        for (const int64_t i : labeled) {
           combiner.combine(subsets[static_cast<size_t>(s)], i, scores);
           const auto predicted = std::max_element(scores.begin(), scores.end()) - scores.begin();
           correct += predicted == members[0].labels[static_cast<size_t>(i)];
         }
-        accuracies[static_cast<size_t>(s)] = static_cast<double>(correct) / static_cast<double>(labelled.size());
+        accuracies[static_cast<size_t>(s)] = static_cast<double>(correct) / static_cast<double>(labeled.size());
       }
     });
     AccuracyAgainstMembers one;
     one.members = static_cast<int64_t>(chosen);
     one.subsets = static_cast<int64_t>(subsets.size());
     one.accuracy = std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / static_cast<double>(accuracies.size());
-    one.interval = wilson_interval_of_rate(one.accuracy, static_cast<int64_t>(labelled.size()));
+    one.interval = wilson_interval_of_rate(one.accuracy, static_cast<int64_t>(labeled.size()));
     one.lowest = *std::min_element(accuracies.begin(), accuracies.end());
     one.highest = *std::max_element(accuracies.begin(), accuracies.end());
     result.push_back(one);

@@ -37,11 +37,11 @@ Vote vote_from_text(std::string_view text);
 /// members' rows, labels or classes differ, Error(usage) if there are no members or the weights do not fit.
 Predictions combine(const std::vector<Predictions>& members, Vote vote, std::span<const double> weights = {});
 
-/// Weights [M] (non-negative, sum 1) that minimise the log loss of the weighted mean of probabilities on the labelled
+/// Weights [M] (non-negative, sum 1) that minimize the log loss of the weighted mean of probabilities on the labeled
 /// rows, to within 1e-7 nats of the least possible. The problem is convex and the start uniform: the same input gives
 /// the same weights. Fit them on rows other than those the ensemble is judged on. Throws as `combine`, and
-/// Error(bad_data) if no row is labelled.
-/// @source Cover 1984, "An algorithm for maximizing expected log investment return" (equal to expectation maximisation
+/// Error(bad_data) if no row is labeled.
+/// @source Cover 1984, "An algorithm for maximizing expected log investment return" (equal to expectation maximization
 /// for mixture weights); its bound on the distance from the optimum ends the iteration
 std::vector<double> fit_vote_weights(const std::vector<Predictions>& members);
 
@@ -50,14 +50,14 @@ struct AccuracyAgainstMembers {
   int64_t members = 0;  ///< m
   int64_t subsets = 0;  ///< how many different subsets of m members were averaged
   double accuracy = 0;  ///< mean over the subsets
-  Interval interval;    ///< Wilson, 95 %, of that mean over the labelled rows
+  Interval interval;    ///< Wilson, 95 %, of that mean over the labeled rows
   double lowest = 0;    ///< accuracy of the worst subset
   double highest = 0;   ///< accuracy of the best subset
 };
 
 /// For m = 1..M the mean accuracy over all subsets of m members, or over `most_subsets` different ones drawn with
 /// `seed` where there are more. Vote::weighted uses the members' weights divided by their sum in the subset (equal
-/// weights where that is 0). Throws as `combine`, and Error(bad_data) if no row is labelled.
+/// weights where that is 0). Throws as `combine`, and Error(bad_data) if no row is labeled.
 std::vector<AccuracyAgainstMembers> accuracy_against_members(const std::vector<Predictions>& members,
                                                              Vote vote,
                                                              std::span<const double> weights = {},

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "mien/core/error.h"
@@ -11,24 +12,31 @@ namespace mien::explain {
 
 std::string_view to_text(Score score) {
   switch (score) {
-    case Score::logit: return "logit";
-    case Score::probability: return "probability";
-    case Score::sum_of_logits: return "sum";
+    case Score::logit:
+      return "logit";
+    case Score::probability:
+      return "probability";
+    case Score::sum_of_logits:
+      return "sum";
   }
   return "";
 }
 
 std::string_view to_text(Family family) {
   switch (family) {
-    case Family::gradient: return "gradient";
-    case Family::class_activation: return "class activation";
-    case Family::perturbation: return "perturbation";
-    case Family::baseline: return "baseline";
+    case Family::gradient:
+      return "gradient";
+    case Family::class_activation:
+      return "class activation";
+    case Family::perturbation:
+      return "perturbation";
+    case Family::baseline:
+      return "baseline";
   }
   return "";
 }
 
-network::Network frozen(const network::Network& network) {
+network::Network frozen_copy(const network::Network& network) {
   network::Network copy = network.clone();
   for (at::Tensor tensor : copy.tensors()) tensor.requires_grad_(false);
   return copy;
@@ -40,28 +48,28 @@ at::Tensor score_of(const at::Tensor& logits, const at::Tensor& targets, Score s
   return values.gather(1, targets.unsqueeze(1)).squeeze(1);
 }
 
-InputGradient input_gradient(const Question& question) {
+InputGradient input_gradient(const AttributionRequest& request) {
   const at::AutoGradMode with_gradient(true);
-  const at::Tensor images = question.images.detach().set_requires_grad(true);
-  const at::Tensor logits = question.network.forward(images, network::Mode::evaluation);
-  const at::Tensor total = score_of(logits, question.targets, question.score).sum();
+  const at::Tensor images = request.images.detach().set_requires_grad(true);
+  const at::Tensor logits = request.network.forward(images, network::Mode::evaluation);
+  const at::Tensor total = score_of(logits, request.targets, request.score).sum();
   return {.gradient = torch::autograd::grad({total}, {images}).front(), .logits = logits.detach()};
 }
 
-Question slice(const Question& question, int64_t begin, int64_t end) {
-  return {.network = question.network,
-          .images = question.images.slice(0, begin, end),
-          .targets = question.targets.slice(0, begin, end),
-          .score = question.score,
-          .black = question.black.defined() ? question.black.slice(0, begin, end) : at::Tensor()};
+AttributionRequest slice(const AttributionRequest& request, int64_t begin, int64_t end) {
+  return {.network = request.network,
+          .images = request.images.slice(0, begin, end),
+          .targets = request.targets.slice(0, begin, end),
+          .score = request.score,
+          .black = request.black.defined() ? request.black.slice(0, begin, end) : at::Tensor()};
 }
 
-at::Tensor black_of(const Question& question) {
-  if (!question.black.defined()) return at::zeros({question.images.size(0)}, at::kFloat);
-  if (question.black.dim() != 1 || question.black.size(0) != question.images.size(0)) {
-    throw std::logic_error("a question's black levels are not one an image");
+at::Tensor black_of(const AttributionRequest& request) {
+  if (!request.black.defined()) return at::zeros({request.images.size(0)}, at::kFloat);
+  if (request.black.dim() != 1 || request.black.size(0) != request.images.size(0)) {
+    throw std::logic_error("a request's black levels are not one an image");
   }
-  return question.black.to(at::kCPU, at::kFloat).contiguous();
+  return request.black.to(at::kCPU, at::kFloat).contiguous();
 }
 
 at::Tensor sum_channels(const at::Tensor& values) { return values.sum(1); }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include "mien/network/network.h"
 
@@ -24,26 +25,27 @@ enum class Score {
 std::string_view to_text(Score score);  // "logit", "probability", "sum"
 
 /// Images and what is asked about them.
-struct Question {
-  const network::Network& network;  ///< evaluated; its parameters require no gradient (see `frozen`)
-  at::Tensor images;                ///< [N,C,H,W] float32, normalised, N > 0
+struct AttributionRequest {
+  const network::Network& network;  ///< evaluated; its parameters require no gradient (see `frozen_copy`)
+  at::Tensor images;                ///< [N,C,H,W] float32, normalized, N > 0
   at::Tensor targets;               ///< [N] int64, a class of each image
   Score score = Score::logit;
   at::Tensor black{};  ///< [N] float32: the input that a black pixel of each image becomes; undefined: 0, as of x/255
 };
 
-/// `question.black`, or zeros: [N] float32 on the CPU.
-at::Tensor black_of(const Question& question);
+/// `request.black`, or zeros: [N] float32 on the CPU.
+at::Tensor black_of(const AttributionRequest& request);
 
 /// What a method says of each image.
-struct Maps {
+struct Attributions {
   at::Tensor values;    ///< [N,H,W] float32, the input's size: relevance of each pixel, channels joined; unscaled
   at::Tensor channels;  ///< [N,C,H,W] float32 before channels were joined; undefined where the method has no channels
-  at::Tensor at_layer;  ///< [N,h,w] float32, the map at the size of the layer it was read at; undefined for pixel methods
-  int layer = -1;       ///< that layer; -1 for pixel methods
+  at::Tensor
+      at_layer;    ///< [N,h,w] float32, the map at the size of the layer it was read at; undefined for pixel methods
+  int layer = -1;  ///< that layer; -1 for pixel methods
   /// For each image numbers that say how far the map can be trusted, by name: "convergence_error", "r2", ...;
   /// empty, or one entry an image.
-  std::vector<std::map<std::string, double>> facts;
+  std::vector<std::map<std::string, double>> diagnostics;
 };
 
 enum class Family { gradient, class_activation, perturbation, baseline };
@@ -51,37 +53,38 @@ std::string_view to_text(Family family);  // "gradient", "class activation", "pe
 
 /// One row of the method table: everything that help, `mien methods`, sidecars and reports say of a method.
 struct MethodSpec {
-  std::string name;     ///< kebab-case: "integrated-gradients"
+  std::string name;  ///< kebab-case: "integrated-gradients"
   Family family = Family::gradient;
-  std::string summary;  ///< one sentence, no full stop
-  std::string cost;     ///< passes for one image: "1 forward, 1 backward", "lime-samples forward"
-  std::string source;   ///< paper, with equation where there is one
-  bool is_signed = false;     ///< maps have a sign: positive speaks for the target, negative against it
-  bool reads_layer = false;   ///< looks at MethodOptions::layer
-  bool is_random = false;     ///< depends on MethodOptions::seed
+  std::string summary;       ///< one sentence, no full stop
+  std::string cost;          ///< passes for one image: "1 forward, 1 backward", "lime-samples forward"
+  std::string source;        ///< paper, with equation where there is one
+  bool is_signed = false;    ///< maps have a sign: positive speaks for the target, negative against it
+  bool reads_layer = false;  ///< looks at MethodOptions::layer
+  bool is_random = false;    ///< depends on MethodOptions::seed
   /// Why the method is not defined for a network, as one line that goes on after "guided-backprop: "; empty if it is.
-  std::function<std::string(const network::Graph&)> obstacle;
-  /// Maps of a whole batch. Deterministic for the same seed, threads and batch. Splits its work into passes of at most
-  /// MethodOptions::batch_size images. Throws Error(usage) where `obstacle` is not empty or an option does not fit.
-  std::function<Maps(const Question&, const MethodOptions&)> explain;
+  std::function<std::string(const network::Graph&)> unsupported_reason;
+  /// Attributions of a whole batch. Deterministic for the same seed, threads and batch. Splits its work into passes of
+  /// at most MethodOptions::batch_size images. Throws Error(usage) where `unsupported_reason` is not empty or an option
+  /// does not fit.
+  std::function<Attributions(const AttributionRequest&, const MethodOptions&)> explain;
 };
 
 /// An independent copy whose parameters require no gradient, on which `backward` computes nothing for them.
-network::Network frozen(const network::Network& network);
+network::Network frozen_copy(const network::Network& network);
 
 /// The score of every image, [N] float32. Differentiable where at::GradMode is on.
 at::Tensor score_of(const at::Tensor& logits, const at::Tensor& targets, Score score);
 
-/// Gradient of the summed scores with respect to `question.images`, [N,C,H,W], and the logits, [N,K]: one forward and
+/// Gradient of the summed scores with respect to `request.images`, [N,C,H,W], and the logits, [N,K]: one forward and
 /// one backward pass, in one piece (the caller splits batches).
 struct InputGradient {
   at::Tensor gradient;
   at::Tensor logits;
 };
-InputGradient input_gradient(const Question& question);
+InputGradient input_gradient(const AttributionRequest& request);
 
-/// `question` with images [begin, end) only.
-Question slice(const Question& question, int64_t begin, int64_t end);
+/// `request` with images [begin, end) only.
+AttributionRequest slice(const AttributionRequest& request, int64_t begin, int64_t end);
 
 /// [N,C,H,W] -> [N,H,W]: the sum over channels (signed relevance adds up).
 at::Tensor sum_channels(const at::Tensor& values);

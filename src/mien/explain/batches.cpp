@@ -4,34 +4,36 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace mien::explain {
 namespace {
 
 /// All parts' tensors of one kind in one; undefined if the parts have none.
-at::Tensor joined(const std::vector<Maps>& parts, at::Tensor Maps::*member) {
+at::Tensor joined(const std::vector<Attributions>& parts, at::Tensor Attributions::*member) {
   if (!(parts.front().*member).defined()) return {};
   std::vector<at::Tensor> tensors;
-  for (const Maps& part : parts) tensors.push_back(part.*member);
+  for (const Attributions& part : parts) tensors.push_back(part.*member);
   return at::cat(tensors);
 }
 
 }  // namespace
 
-Maps in_batches(const Question& question,
-                int64_t batch_size,
-                const std::function<Maps(const Question& part)>& explain) {
-  const int64_t count = question.images.size(0);
-  if (count <= batch_size) return explain(question);
-  std::vector<Maps> parts;
+Attributions in_batches(const AttributionRequest& request,
+                        int64_t batch_size,
+                        const std::function<Attributions(const AttributionRequest& part)>& explain) {
+  const int64_t count = request.images.size(0);
+  if (count <= batch_size) return explain(request);
+  std::vector<Attributions> parts;
   for (int64_t begin = 0; begin < count; begin += batch_size) {
-    parts.push_back(explain(slice(question, begin, std::min(count, begin + batch_size))));
+    parts.push_back(explain(slice(request, begin, std::min(count, begin + batch_size))));
   }
-  Maps all{.values = joined(parts, &Maps::values),
-           .channels = joined(parts, &Maps::channels),
-           .at_layer = joined(parts, &Maps::at_layer),
-           .layer = parts.front().layer};
-  for (const Maps& part : parts) all.facts.insert(all.facts.end(), part.facts.begin(), part.facts.end());
+  Attributions all{.values = joined(parts, &Attributions::values),
+                   .channels = joined(parts, &Attributions::channels),
+                   .at_layer = joined(parts, &Attributions::at_layer),
+                   .layer = parts.front().layer};
+  for (const Attributions& part : parts)
+    all.diagnostics.insert(all.diagnostics.end(), part.diagnostics.begin(), part.diagnostics.end());
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
 #include "mien/explain/attribution.h"
 
@@ -25,6 +26,6 @@ struct LayerGradient {
   at::Tensor logits;  ///< [N,K]
 };
 /// In one piece (the caller splits batches); the graph for the backward pass begins at the layer.
-LayerGradient layer_gradient(const Question& question, int layer);
+LayerGradient layer_gradient(const AttributionRequest& request, int layer);
 
 }  // namespace mien::explain

@@ -20,7 +20,9 @@ int choose_layer(const Graph& graph, const std::string& wish) {
   if (!wish.empty() && wish != "last") {
     const int layer = graph.index_of(wish);
     if (!is_spatial(graph.layers[static_cast<size_t>(layer)])) {
-      throw_usage(fmt::format("layer {} of {} gives {}, expected one with height and width", wish, graph.name,
+      throw_usage(fmt::format("layer {} of {} gives {}, expected one with height and width",
+                              wish,
+                              graph.name,
                               graph.layers[static_cast<size_t>(layer)].output_shape.text()),
                   "`mien networks summary` shows the layers' sizes");
     }

@@ -6,9 +6,9 @@
 
 #include "mien/core/options.h"
 #include "mien/explain/attribution.h"
-#include "mien/explain/cam.h"
-#include "mien/explain/gradients.h"
-#include "mien/explain/perturbation.h"
+#include "mien/explain/cam/cam.h"
+#include "mien/explain/gradients/gradients.h"
+#include "mien/explain/perturbation/perturbation.h"
 
 namespace mien::explain {
 
@@ -30,8 +30,8 @@ std::span<const MethodSpec> methods();
 /// The method called `name`. Throws Error(usage) with a suggestion.
 const MethodSpec& method(const std::string& name);
 
-/// `spec.explain`, after a check of `spec.obstacle`, shapes and targets, and with images split into batches no larger than the
-/// memory that one image's passes need allows. Throws Error(usage).
-Maps explain(const MethodSpec& spec, const Question& question, const MethodOptions& options);
+/// `spec.explain`, after a check of `spec.unsupported_reason`, shapes and targets, and with images split into batches
+/// no larger than the memory that one image's passes need allows. Throws Error(usage).
+Attributions explain(const MethodSpec& spec, const AttributionRequest& request, const MethodOptions& options);
 
 }  // namespace mien::explain

@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/graph_task.h>
@@ -60,7 +61,7 @@ std::vector<double> summed(int64_t count, int64_t floats, int64_t channels, cons
 }
 
 /// Scale, shift, mean and inverse deviation of a block's batch norm, [4, C] in one allocation.
-at::Tensor normalisation(const BlockCall& call, const BlockArguments& block) {
+at::Tensor normalization(const BlockCall& call, const BlockArguments& block) {
   const int64_t channels = block.channels;
   at::Tensor table = at::empty({4, channels}, at::kFloat);
   float* const scale = table.data_ptr<float>();
@@ -99,8 +100,8 @@ at::Tensor normalisation(const BlockCall& call, const BlockArguments& block) {
 }
 
 void set_table(BlockArguments& block, const at::Tensor& table) {
-  block.normalises = table.defined();
-  if (!block.normalises) return;
+  block.normalizes = table.defined();
+  if (!block.normalizes) return;
   const float* const values = table.data_ptr<float>();
   block.scale = values;
   block.shift = values + block.channels;
@@ -205,7 +206,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
     block.out_width = block.width / block.pool;
     block.x = x.data_ptr<float>();
     block.residual = residual.defined() ? residual.data_ptr<float>() : nullptr;
-    if (call.gamma.defined()) table = normalisation(call, block);
+    if (call.gamma.defined()) table = normalization(call, block);
     set_table(block, table);
     std::vector<int64_t> sizes{block.images, block.channels};
     if (is_image) sizes.insert(sizes.end(), {block.out_height, block.out_width});
@@ -230,7 +231,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
 at::Tensor set_evaluation_table(BlockCall& call, int64_t channels) {
   at::Tensor table;
   call.arguments.channels = channels;
-  if (call.gamma.defined()) table = normalisation(call, call.arguments);
+  if (call.gamma.defined()) table = normalization(call, call.arguments);
   set_table(call.arguments, table);
   return table;
 }

@@ -4,8 +4,9 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
-#include "mien/network/block_kernels.h"
+#include "mien/network/kernels/block_kernels.h"
 
 namespace mien::network {
 
@@ -15,7 +16,7 @@ struct BlockCall {
   at::Tensor gamma, beta;    ///< [C], or undefined where the block has no batch norm
   at::Tensor running_mean, running_variance;
   double epsilon = 0, momentum = 0;
-  bool batch_statistics = false;  ///< normalise by the batch's own statistics, and fold them into the running ones
+  bool batch_statistics = false;  ///< normalize by the batch's own statistics, and fold them into the running ones
   bool may_overwrite = false;     ///< where no gradient is recorded, the result may be written into x
   bool may_reuse = false;         ///< the backward pass may write the gradient into x
 };
@@ -26,7 +27,7 @@ struct BlockCall {
 /// @source docs/math.md, section 2
 at::Tensor run_block(BlockCall call, const at::Tensor& x, const at::Tensor& residual);
 
-/// Fills in what a block of `channels` needs to normalise by its running statistics, which the returned tensor owns
+/// Fills in what a block of `channels` needs to normalize by its running statistics, which the returned tensor owns
 /// (undefined if it has no batch norm).
 at::Tensor set_evaluation_table(BlockCall& call, int64_t channels);
 

@@ -8,12 +8,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include "mien/network/block.h"
-#include "mien/network/convolution_kernels.h"
+#include "mien/network/kernels/convolution_kernels.h"
 
 namespace mien::network {
 namespace {
@@ -108,7 +109,7 @@ at::Tensor packed_turned(const at::Tensor& weight) {
 }
 
 /// How the output is cut into units that are computed by one thread each.
-struct Cut {
+struct Tiling {
   int64_t images = 1;    ///< of a unit; more than 1 only with all rows
   int64_t rows = 1;      ///< of a unit
   int64_t channels = 1;  ///< of a unit
@@ -116,9 +117,9 @@ struct Cut {
 
 /// Large batches by images, and within an image by as many rows as stay in a core's cache; few images by channels and
 /// rows, so that every thread has work. `step`: rows come in multiples of it.
-Cut cut_of(const ConvolutionArguments& c, int64_t out_rows, int64_t step) {
+Tiling cut_of(const ConvolutionArguments& c, int64_t out_rows, int64_t step) {
   const int64_t threads = at::get_num_threads();
-  Cut cut{.images = 1, .rows = out_rows, .channels = c.out_channels};
+  Tiling cut{.images = 1, .rows = out_rows, .channels = c.out_channels};
   if (c.images >= 2 * threads) {
     const int64_t floats_a_row = (c.width + 2 * c.pad_width) * c.channels * c.stride + c.out_width * c.out_channels;
     const int64_t rows = kUnitFloats / floats_a_row / step * step;
@@ -148,7 +149,7 @@ void convolve(const ConvolutionArguments& c,
               const at::Tensor& y) {
   const int64_t step = block == nullptr ? 1 : block->pool;
   const int64_t out_rows = c.out_height / step * step;
-  const Cut cut = cut_of(c, out_rows, step);
+  const Tiling cut = cut_of(c, out_rows, step);
   const int64_t image_parts = (c.images + cut.images - 1) / cut.images;
   const int64_t row_parts = (out_rows + cut.rows - 1) / cut.rows;
   const int64_t channel_parts = (c.out_channels + cut.channels - 1) / cut.channels;
@@ -187,7 +188,7 @@ void convolve(const ConvolutionArguments& c,
       part_of_block.out_height = unit.rows() / step;
       part_of_block.out_width = out_width;
       part_of_block.x = convolved.data_ptr<float>();
-      if (block->normalises) {
+      if (block->normalizes) {
         part_of_block.scale += unit.channel_begin;
         part_of_block.shift += unit.channel_begin;
       }

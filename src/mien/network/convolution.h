@@ -42,7 +42,7 @@ struct ConvolutionCall {
 };
 
 /// The output of a convolution and the block behind it (nullptr: none; no residual) for evaluation, without a gradient:
-/// the convolution's own output is never written to memory as a whole. `block` normalises by running statistics.
+/// the convolution's own output is never written to memory as a whole. `block` normalizes by running statistics.
 at::Tensor run_convolution_block(const ConvolutionCall& call,
                                  BlockCall* block,
                                  const at::Tensor& x,

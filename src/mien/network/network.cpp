@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
@@ -67,7 +68,7 @@ void check_statistics(const Layer& layer, const at::Tensor& x) {
       "use batches of at least 2 images");
 }
 
-at::Tensor normalise(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
+at::Tensor normalize(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
   const bool is_training = mode == Mode::training;
   if (is_training) check_statistics(layer, x);
   return at::batch_norm(x,
@@ -117,7 +118,7 @@ at::Tensor run_step(const Step& step,
     case LayerKind::dense:
       return at::linear(x, own[0], layer.bias ? own[1] : none);
     case LayerKind::batch_norm:
-      return normalise(layer, x, own, mode);
+      return normalize(layer, x, own, mode);
     case LayerKind::relu:
     case LayerKind::leaky_relu:
     case LayerKind::silu:
@@ -190,7 +191,7 @@ void Network::check_images(const at::Tensor& images_nchw) const {
     throw_usage(fmt::format("cannot run network {} on an empty batch, expected at least 1 image", graph_.name));
   }
   if (!images_nchw.is_floating_point()) {
-    throw_usage(fmt::format("cannot run network {} on whole numbers, expected normalised float32 images", graph_.name));
+    throw_usage(fmt::format("cannot run network {} on whole numbers, expected normalized float32 images", graph_.name));
   }
 }
 

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 #include "mien/network/normalization.h"
 
 namespace mien::network {
@@ -36,7 +37,7 @@ class Network {
 
   const Graph& graph() const { return graph_; }
 
-  /// Logits [N, classes] of images [N,C,H,W] float32 (already normalised), N > 0. Throws Error(usage) if the shape is
+  /// Logits [N, classes] of images [N,C,H,W] float32 (already normalized), N > 0. Throws Error(usage) if the shape is
   /// not the graph's input, or if batch norm in training mode gets one value a channel only. Builds an autograd graph
   /// where at::GradMode is on. In training mode batch norm updates its running statistics, and a network with dropout
   /// draws one number from ATen's default generator for the CPU, from which all masks of this pass follow (on the CPU;

@@ -36,7 +36,7 @@ Normalization Normalization::parse(const std::string& text) {
     if (mean && deviation && *deviation > 0) return {.kind = Kind::dataset, .mean = *mean, .deviation = *deviation};
   }
   throw_bad_data(
-      fmt::format("the normalisation is {}, expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a "
+      fmt::format("the normalization is {}, expected 'scale', 'per-image' or 'dataset(MEAN,DEVIATION)' with a "
                   "deviation above 0",
                   quote_sample(text)));
 }

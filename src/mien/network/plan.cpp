@@ -49,7 +49,7 @@ Step single_step(const Graph& graph, int node) {
 }
 
 /// Fills in what depends on the order of the steps.
-Plan with_lifetimes(const Graph& graph, Fusion fusion, Steps steps, int barrier) {
+Plan plan_memory(const Graph& graph, Fusion fusion, Steps steps, int barrier) {
   std::vector<int> owner(graph.layers.size());       // the node that allocated a node's memory
   std::vector<int> last_read(graph.layers.size());   // of a node's output: the step's last node
   std::vector<int> owner_read(graph.layers.size());  // of a node's memory, by whatever name
@@ -180,7 +180,7 @@ Plan make_plan(const Graph& graph, Fusion fusion, int barrier) {
   }
   // A block runs where its last node stands: by then an add's other operand is there.
   std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.output() < b.output(); });
-  return with_lifetimes(graph, fusion, std::move(steps), barrier);
+  return plan_memory(graph, fusion, std::move(steps), barrier);
 }
 
 }  // namespace mien::network

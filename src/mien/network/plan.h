@@ -4,12 +4,12 @@
 #include <optional>
 #include <vector>
 
-#include "mien/network/graph.h"
+#include "mien/network/graph/graph.h"
 
 namespace mien::network {
 
 /// Nodes that one pass over memory computes, in this order; -1 where the block has none of a kind. An activation stands
-/// before the normalisation or after it, not on both sides; a block with an add has neither pool nor dropout.
+/// before the normalization or after it, not on both sides; a block with an add has neither pool nor dropout.
 struct Block {
   int before = -1;  ///< activation in front of the batch norm
   int batch_norm = -1;

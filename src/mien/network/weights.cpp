@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -26,7 +27,7 @@ constexpr std::array kOwnKeys{kFormatKey, kNetworkKey, kClassesKey, kNormalizati
 constexpr const char* kFormat = "1";
 
 /// Counts batches in PyTorch's state dicts; nothing is computed from it.
-constexpr std::string_view kPassedOver = ".num_batches_tracked";
+constexpr std::string_view kIgnoredSuffix = ".num_batches_tracked";
 
 bool is_own_key(const std::string& key) { return std::find(kOwnKeys.begin(), kOwnKeys.end(), key) != kOwnKeys.end(); }
 
@@ -54,7 +55,7 @@ std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph
     expected.insert(spec.name);
   }
   for (const NamedArray& array : file.arrays()) {
-    if (!expected.contains(array.name) && !array.name.ends_with(kPassedOver)) {
+    if (!expected.contains(array.name) && !array.name.ends_with(kIgnoredSuffix)) {
       fail(fmt::format("the file has the tensor {} that the network does not", quote_sample(array.name)));
     }
   }

@@ -21,7 +21,7 @@ uint8_t from_linear(double value) {
   return static_cast<uint8_t>(std::lround(255 * encoded));
 }
 
-/// Red, green and blue light; outside [0, 1] where a screen cannot show the colour.
+/// Red, green and blue light; outside [0, 1] where a screen cannot show the color.
 std::array<double, 3> linear_rgb(double lightness, double chroma, double hue_degrees) {
   const double hue = hue_degrees * std::numbers::pi / 180;
   const double a = chroma * std::cos(hue);

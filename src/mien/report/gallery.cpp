@@ -34,7 +34,7 @@ double lanczos(double x) {
 std::vector<std::array<double, 6>> lanczos_weights(int64_t scale) {
   std::vector<std::array<double, 6>> weights(static_cast<size_t>(scale));
   for (int64_t i = 0; i < scale; ++i) {
-    const double offset = (static_cast<double>(i) + 0.5) / static_cast<double>(scale) - 0.5;  // from the pixel's centre
+    const double offset = (static_cast<double>(i) + 0.5) / static_cast<double>(scale) - 0.5;  // from the pixel's center
     const double first = std::floor(offset) - 2;
     double sum = 0;
     for (int k = 0; k < 6; ++k) sum += weights[static_cast<size_t>(i)][k] = lanczos(offset - first - k);
@@ -131,7 +131,7 @@ void write_gallery(const std::filesystem::path& path,
   for (const Tile& tile : tiles) {
     const auto size = static_cast<int64_t>(tile.image.size());
     if (size != height * width && size != 3 * height * width) {
-      throw_usage(fmt::format("cannot draw {}: face {} has {} bytes, expected {} (gray) or {} (colour)",
+      throw_usage(fmt::format("cannot draw {}: face {} has {} bytes, expected {} (gray) or {} (color)",
                               path.string(),
                               &tile - tiles.data(),
                               size,

@@ -7,12 +7,12 @@
 
 namespace mien::report {
 
-/// Colour of the line around a face.
+/// Color of the line around a face.
 enum class TileFrame { none, right, wrong };
 
 /// One face of a gallery.
 struct Tile {
-  std::span<const uint8_t> image;  ///< gray [height, width] or colour [height, width, 3] (red, green, blue), row by row
+  std::span<const uint8_t> image;  ///< gray [height, width] or color [height, width, 3] (red, green, blue), row by row
   std::string caption;             ///< lines separated by '\n'; cut with an ellipsis where wider than the face
   TileFrame frame = TileFrame::none;
 };

@@ -210,7 +210,7 @@ void plot_bars(const std::filesystem::path& path, std::span<const Bar> bars, con
   }
   const auto rows = static_cast<double>(bars.size());
   const double left = 30 + widest(names);
-  // Title and axis are centred below and above the bars: neither may be cut off at the right.
+  // Title and axis are centerd below and above the bars: neither may be cut off at the right.
   const double texts = std::max(1.13 * text_width(style.title, 12), text_width(style.axis, 11));
   const double width = left + std::max(520.0, texts - 16);
   const double top = style.title.empty() ? 14 : 42;

@@ -110,7 +110,7 @@ std::vector<std::vector<LegendEntry>> legend_rows(const std::vector<LegendEntry>
   return rows;
 }
 
-/// Draws the rows of a legend, each centred, upwards from `bottom` of a page of `width` x `height` units. gnuplot's own
+/// Draws the rows of a legend, each centerd, upwards from `bottom` of a page of `width` x `height` units. gnuplot's own
 /// legend belongs to one panel and would cover it.
 std::string legend_script(const std::vector<std::vector<LegendEntry>>& rows,
                           double bottom,
@@ -199,8 +199,8 @@ std::string power_tics(std::span<const double> rates) {
   return script + ")\n";
 }
 
-/// Tics at 1, 2 and 5 times the powers of ten between `low` and `high` on the y axis, so that a range of less than a decade
-/// has numbers, too.
+/// Tics at 1, 2 and 5 times the powers of ten between `low` and `high` on the y axis, so that a range of less than a
+/// decade has numbers, too.
 std::string one_two_five_tics(double low, double high) {
   std::string tics;
   for (int power = static_cast<int>(std::floor(std::log10(low))); power <= std::ceil(std::log10(high)); ++power) {
@@ -386,14 +386,13 @@ void plot_scaling(const std::filesystem::path& path,
     }
     if (data.empty()) continue;
     script += fmt::format("$curve{} << EOD\n{}EOD\n", index, data);
-    plots += fmt::format(
-        "{} $curve{} using 1:2 with {} linecolor rgb '{}' title {}",
-        plots.empty() ? "plot" : ",\\\n ",
-        index,
-        curve.kind == CurveKind::line ? "lines linewidth 1.5 dashtype (10,6)"
-                                      : "linespoints pointtype 7 pointsize 0.8 linewidth 2",
-        series_color(index, curves.size()).hex(),
-        gnuplot_string(curve.name));
+    plots += fmt::format("{} $curve{} using 1:2 with {} linecolor rgb '{}' title {}",
+                         plots.empty() ? "plot" : ",\\\n ",
+                         index,
+                         curve.kind == CurveKind::line ? "lines linewidth 1.5 dashtype (10,6)"
+                                                       : "linespoints pointtype 7 pointsize 0.8 linewidth 2",
+                         series_color(index, curves.size()).hex(),
+                         gnuplot_string(curve.name));
   }
   if (plots.empty()) throw_usage(fmt::format("cannot draw {}: there is nothing to draw", path.string()));
   std::sort(tics.begin(), tics.end());

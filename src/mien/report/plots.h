@@ -10,7 +10,7 @@
 #include "mien/evaluation/calibration.h"
 #include "mien/evaluation/intervals.h"
 #include "mien/evaluation/vote.h"
-#include "mien/report/history.h"
+#include "mien/report/history_csv.h"
 
 /// Every function here writes one picture, png or svg by the ending of `path`, and throws as write_picture does
 /// (gnuplot.h) and Error(usage) where there is nothing to draw. Accuracies go in as rates and are shown in per cent.
@@ -65,8 +65,9 @@ struct NamedCurve {
   CurveKind kind = CurveKind::points;
 };
 
-/// Curves with their points. On logarithmic axes a power of x is a straight line, and values of y must be positive (others
-/// are left out); linear axes begin at 0. The labels say what the axes are and their units; `title` may be empty.
+/// Curves with their points. On logarithmic axes a power of x is a straight line, and values of y must be positive
+/// (others are left out); linear axes begin at 0. The labels say what the axes are and their units; `title` may be
+/// empty.
 enum class Axes { logarithmic, linear };
 void plot_scaling(const std::filesystem::path& path,
                   std::span<const NamedCurve> curves,
@@ -80,7 +81,7 @@ struct Bar {
   std::string name;
   double value = 0;
   std::optional<evaluation::Interval> interval;  ///< drawn as a whisker
-  bool is_reference = false;                     ///< what others are compared with: grey
+  bool is_reference = false;                     ///< what others are compared with: gray
 };
 
 struct BarStyle {

@@ -20,7 +20,7 @@ void check_size(size_t count, int64_t height, int64_t width) {
 
 uint8_t to_byte(double value) { return static_cast<uint8_t>(std::lround(std::clamp(value, 0.0, 255.0))); }
 
-/// Colours of evenly spaced positions, looked up instead of computed for every pixel.
+/// Colors of evenly spaced positions, looked up instead of computed for every pixel.
 struct ColorTable {
   static constexpr int kSteps = 512;
   std::array<Color, kSteps + 1> colors;

@@ -9,7 +9,7 @@
 
 namespace mien::report {
 
-/// A colour picture in memory.
+/// A color picture in memory.
 struct Raster {
   int64_t height = 0;
   int64_t width = 0;
@@ -28,13 +28,13 @@ Raster enlarged(const Raster& raster, int64_t factor);
 /// How a picture of few pixels is made larger.
 enum class Enlarging {
   squares,  ///< every pixel a square: shows what is there
-  smooth,   ///< bilinear between the pixels' centres
+  smooth,   ///< bilinear between the pixels' centers
 };
 /// [height, width] values as [height * factor, width * factor].
 std::vector<float> enlarged(
     std::span<const float> values, int64_t height, int64_t width, int64_t factor, Enlarging enlarging);
 
-/// Grey levels 0 to 255 of [height, width] bytes, `factor` times as large.
+/// Gray levels 0 to 255 of [height, width] bytes, `factor` times as large.
 Raster gray_raster(std::span<const uint8_t> levels,
                    int64_t height,
                    int64_t width,
@@ -44,13 +44,13 @@ Raster gray_raster(std::span<const uint8_t> levels,
 /// Whether a heat map has anything to show.
 enum class MapState { usable, all_zero, constant, not_finite };
 
-/// What a map's numbers are before they become colours.
+/// What a map's numbers are before they become colors.
 struct MapRange {
   MapState state = MapState::usable;
   double minimum = 0;  ///< of the finite values; 0 where there is none
   double maximum = 0;
   int64_t not_finite = 0;  ///< values that are NaN or infinite
-  double shown = 0;        ///< magnitude that gets the last colour, as do all larger ones
+  double shown = 0;        ///< magnitude that gets the last color, as do all larger ones
 
   /// "" or what is wrong: "all zero", "constant (0.25)", "3 values are not finite".
   std::string problem() const;
@@ -61,8 +61,8 @@ struct MapRange {
 /// of their magnitude count as constant.
 MapRange measure_map(std::span<const float> values, double clip_percent = 100);
 
-/// The map in colours (heat_color from 0, or signed_color around 0), `factor` times as large. A map that is not usable
-/// becomes hatched grey, never a colour.
+/// The map in colors (heat_color from 0, or signed_color around 0), `factor` times as large. A map that is not usable
+/// becomes hatched gray, never a color.
 Raster map_raster(std::span<const float> values,
                   int64_t height,
                   int64_t width,
@@ -71,7 +71,7 @@ Raster map_raster(std::span<const float> values,
                   int64_t factor = 1,
                   Enlarging enlarging = Enlarging::squares);
 
-/// The face with the map's colours over it, the more opaque the larger the value's magnitude; without them where the
+/// The face with the map's colors over it, the more opaque the larger the value's magnitude; without them where the
 /// map is not usable.
 Raster overlay_raster(std::span<const uint8_t> levels,
                       std::span<const float> values,
@@ -82,11 +82,11 @@ Raster overlay_raster(std::span<const uint8_t> levels,
                       int64_t factor = 1,
                       Enlarging enlarging = Enlarging::smooth);
 
-/// Lines between neighbouring pixels whose values differ, on a raster made `factor` times as large: borders of regions.
+/// Lines between neighboring pixels whose values differ, on a raster made `factor` times as large: borders of regions.
 void draw_borders(
     Raster& raster, std::span<const float> values, int64_t height, int64_t width, int64_t factor, const Color& color);
 
-/// Grey with diagonal lines: the place of a picture that cannot be shown.
+/// Gray with diagonal lines: the place of a picture that cannot be shown.
 Raster hatched(int64_t height, int64_t width);
 
 }  // namespace mien::report

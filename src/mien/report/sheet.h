@@ -28,7 +28,7 @@ struct PanelGrid {
   std::vector<Panel> panels;
 };
 
-/// Numbers by row and column as colours. Many rows stand in blocks side by side.
+/// Numbers by row and column as colors. Many rows stand in blocks side by side.
 struct HeatTable {
   struct Row {
     std::string name;            ///< left of its cells
@@ -40,10 +40,10 @@ struct HeatTable {
   std::string note_heading;
   std::vector<Row> rows;
   bool is_signed = false;  ///< signed_color around 0 instead of heat_color from 0
-  double shown = 1;        ///< magnitude that gets the last colour, as do all larger ones
+  double shown = 1;        ///< magnitude that gets the last color, as do all larger ones
 };
 
-/// What the colours of maps stand for, drawn as a bar at the right.
+/// What the colors of maps stand for, drawn as a bar at the right.
 struct ColorBar {
   bool is_signed = false;
   std::string low, middle, high;  ///< texts beside its lower end, its middle and its upper end

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace mien::training {
 namespace {
@@ -12,7 +13,7 @@ constexpr size_t kAhead = 2;
 
 }  // namespace
 
-BatchQueue::BatchQueue(const BatchMaker& batches,
+BatchQueue::BatchQueue(const BatchBuilder& batches,
                        std::vector<int64_t> order,
                        std::vector<BatchRange> ranges,
                        int64_t epoch)

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "mien/training/batches.h"
+#include "mien/training/batch_builder.h"
 
 namespace mien::training {
 
@@ -21,11 +21,11 @@ struct BatchRange {
 };
 
 /// The batches of one epoch in turn, made on a thread of its own, at most two ahead, while the step before them
-/// computes. They are the bytes that BatchMaker::make returns. Refers to `batches`; the end of its life waits for the
+/// computes. They are the bytes that BatchBuilder::make returns. Refers to `batches`; the end of its life waits for the
 /// batch being made.
 class BatchQueue {
  public:
-  BatchQueue(const BatchMaker& batches, std::vector<int64_t> order, std::vector<BatchRange> ranges, int64_t epoch);
+  BatchQueue(const BatchBuilder& batches, std::vector<int64_t> order, std::vector<BatchRange> ranges, int64_t epoch);
   ~BatchQueue();
   BatchQueue(const BatchQueue&) = delete;
   BatchQueue& operator=(const BatchQueue&) = delete;
@@ -36,7 +36,7 @@ class BatchQueue {
  private:
   void make_all(const std::stop_token& stop);
 
-  const BatchMaker& batches_;
+  const BatchBuilder& batches_;
   std::vector<int64_t> order_;
   std::vector<BatchRange> ranges_;
   int64_t epoch_;

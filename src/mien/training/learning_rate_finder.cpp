@@ -39,7 +39,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
                                      double lowest,
                                      double highest,
                                      int64_t steps,
-                                     Listener& listener) {
+                                     ProgressListener& listener) {
   constexpr double kSmoothing = 0.98;
   evaluation::check_fits(network.graph(), *input.dataset);
   network::Network copy = network.clone();
@@ -48,7 +48,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   const auto seed = static_cast<uint64_t>(options.loop.seed);
   const auto normalization =
       data::fit_normalization(normalization_kind(options.loop.normalize), *input.dataset, input.training_rows);
-  const BatchMaker batches(*input.dataset, normalization, input.augment, options.loss.label_smoothing, seed);
+  const BatchBuilder batches(*input.dataset, normalization, input.augment, options.loss.label_smoothing, seed);
   const at::Tensor class_weights = loss_weights(input);
   Optimizer optimizer(options.optimizer, copy.trainable(), copy.trainable_names());
   seed_dropout("cpu", seed);
@@ -71,7 +71,8 @@ LearningRateCurve find_learning_rate(const network::Network& network,
     const double rate =
         lowest *
         std::pow(highest / lowest, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, steps - 1)));
-    const at::Tensor loss = cross_entropy(copy.forward(batch.images, network::Mode::training), batch.targets, class_weights);
+    const at::Tensor loss =
+        cross_entropy(copy.forward(batch.images, network::Mode::training), batch.targets, class_weights);
     const double value = loss.item<double>();
     if (!std::isfinite(value)) break;
     average = kSmoothing * average + (1 - kSmoothing) * value;

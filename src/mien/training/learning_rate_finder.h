@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "mien/core/log.h"
+#include "mien/core/progress.h"
 #include "mien/training/trainer.h"
 
 namespace mien::training {
@@ -22,6 +22,6 @@ LearningRateCurve find_learning_rate(const network::Network& network,
                                      double lowest,
                                      double highest,
                                      int64_t steps,
-                                     Listener& listener);
+                                     ProgressListener& listener);
 
 }  // namespace mien::training

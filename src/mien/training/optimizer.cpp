@@ -10,6 +10,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include "mien/core/error.h"
 
@@ -57,12 +58,12 @@ class FlushDenormals {
 };
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define MIEN_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+#define MIEN_VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
-#define MIEN_VECTORISED
+#define MIEN_VECTORIZED
 #endif
 
-MIEN_VECTORISED void adam_block(int64_t n,
+MIEN_VECTORIZED void adam_block(int64_t n,
                                 const Update u,
                                 bool decoupled,
                                 float* __restrict p,
@@ -80,7 +81,7 @@ MIEN_VECTORISED void adam_block(int64_t n,
   }
 }
 
-MIEN_VECTORISED void sgd_block(
+MIEN_VECTORIZED void sgd_block(
     int64_t n, const Update u, float* __restrict p, const float* __restrict g, float* __restrict m) {
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = u.scale * g[i] + u.decay * p[i];
@@ -89,7 +90,7 @@ MIEN_VECTORISED void sgd_block(
   }
 }
 
-MIEN_VECTORISED void rmsprop_block(int64_t n,
+MIEN_VECTORIZED void rmsprop_block(int64_t n,
                                    const Update u,
                                    float* __restrict p,
                                    const float* __restrict g,
@@ -103,12 +104,12 @@ MIEN_VECTORISED void rmsprop_block(int64_t n,
   }
 }
 
-MIEN_VECTORISED void average_block(int64_t n, float share, const float* __restrict p, float* __restrict average) {
+MIEN_VECTORIZED void average_block(int64_t n, float share, const float* __restrict p, float* __restrict average) {
   for (int64_t i = 0; i < n; ++i) average[i] += share * (p[i] - average[i]);
 }
 
 /// Sum of squares in float64, in an order that the compiler may not change: eight sums side by side.
-MIEN_VECTORISED double square_sum(int64_t n, const float* __restrict g) {
+MIEN_VECTORIZED double square_sum(int64_t n, const float* __restrict g) {
   double sums[8] = {};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8) {

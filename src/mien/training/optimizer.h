@@ -7,7 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "mien/training/options.h"
+#include "mien/training/train_options.h"
 
 namespace mien::training {
 

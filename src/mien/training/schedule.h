@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "mien/training/options.h"
+#include "mien/training/train_options.h"
 
 namespace mien::training {
 

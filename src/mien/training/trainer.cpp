@@ -8,6 +8,7 @@
 #include <optional>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
@@ -71,7 +72,7 @@ class MovingAverage {
     const double t = static_cast<double>(step);
     return 1 - std::min(decay_, (1 + t) / (10 + t));
   }
-  /// Moves what no gradient trains (running means and variances); the optimiser moves the rest.
+  /// Moves what no gradient trains (running means and variances); the optimizer moves the rest.
   void follow_buffers(const network::Network& network, int64_t step) {
     const at::NoGradGuard no_grad;
     const auto specs = network.graph().parameter_specs();
@@ -101,9 +102,12 @@ int64_t count_correct(const at::Tensor& logits, const at::Tensor& targets) {
 }
 
 /// One start of a run: the objects that live from the first step to the last.
-class Run {
+class TrainingLoop {
  public:
-  Run(network::Network network, const TrainingInput& input, Listener& listener, TrainingObserver& observer)
+  TrainingLoop(network::Network network,
+               const TrainingInput& input,
+               ProgressListener& listener,
+               TrainingObserver& observer)
       : network_(std::move(network)),
         input_(input),
         options_(input.options),
@@ -128,7 +132,8 @@ class Run {
       average_.emplace(network_, options_.optimizer.ema_decay);
       optimizer_->set_averages(average_->network().trainable());
     }
-    if (const at::Tensor weights = loss_weights(input); weights.defined()) class_weights_ = weights.to(at::Device(device_));
+    if (const at::Tensor weights = loss_weights(input); weights.defined())
+      class_weights_ = weights.to(at::Device(device_));
     state_.fingerprint = fingerprint(network_, input);
   }
 
@@ -151,11 +156,11 @@ class Run {
   network::Network network_;
   const TrainingInput& input_;
   TrainOptions options_;
-  Listener& listener_;
+  ProgressListener& listener_;
   TrainingObserver& observer_;
   std::string device_;
   network::Normalization normalization_;
-  BatchMaker batches_;
+  BatchBuilder batches_;
   Schedule schedule_;
   std::optional<Optimizer> optimizer_;
   std::optional<MovingAverage> average_;
@@ -165,7 +170,7 @@ class Run {
   double step_seconds_ = 0;
 };
 
-NamedTensors Run::checkpoint_tensors() const {
+NamedTensors TrainingLoop::checkpoint_tensors() const {
   NamedTensors tensors;
   const auto specs = network_.graph().parameter_specs();
   for (size_t i = 0; i < specs.size(); ++i) tensors.emplace_back("network." + specs[i].name, network_.tensors()[i]);
@@ -177,7 +182,7 @@ NamedTensors Run::checkpoint_tensors() const {
   return tensors;
 }
 
-bool Run::resume() {
+bool TrainingLoop::resume() {
   const auto stored = load_checkpoint(checkpoint_file(), state_.fingerprint, checkpoint_tensors());
   if (!stored) return false;
   state_ = *stored;
@@ -186,7 +191,7 @@ bool Run::resume() {
   return true;
 }
 
-std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
+std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
   const auto start = Clock::now();
   const auto seed = static_cast<uint64_t>(options_.loop.seed);
   const std::vector<int64_t> order = training_order(input_, epoch);
@@ -253,7 +258,7 @@ std::optional<EpochRow> Run::train_epoch(int64_t epoch) {
                   .seconds = seconds_since(start)};
 }
 
-void Run::validate(EpochRow& row) {
+void TrainingLoop::validate(EpochRow& row) {
   if (input_.validation_rows.empty()) return;
   const auto start = Clock::now();
   const auto predictions = evaluation::predict(judged(), normalization_, *input_.dataset, input_.validation_rows);
@@ -262,13 +267,13 @@ void Run::validate(EpochRow& row) {
   row.seconds += seconds_since(start);
 }
 
-void Run::fail_diverged(const std::string& what) const {
+void TrainingLoop::fail_diverged(const std::string& what) const {
   throw_failed(fmt::format("training {} {}", network_.graph().name, what),
                fmt::format("try --lr {:.3g} or --clip-grad 1; the last whole epoch is kept",
                            options_.optimizer.learning_rate / 10));
 }
 
-void Run::check_health(const EpochRow& row) const {
+void TrainingLoop::check_health(const EpochRow& row) const {
   const std::string rate = format_double(row.learning_rate);
   if (row.train_loss > kExplosion * state_.first_epoch_loss) {
     fail_diverged(
@@ -292,7 +297,7 @@ void Run::check_health(const EpochRow& row) const {
   }
 }
 
-void Run::save(const EpochRow& row, bool is_best) {
+void TrainingLoop::save(const EpochRow& row, bool is_best) {
   network::WeightsInfo info{
       .normalization = normalization_, .class_names = input_.dataset->class_names, .extra = input_.metadata};
   info.extra["mien.epoch"] = std::to_string(row.epoch);
@@ -306,7 +311,7 @@ void Run::save(const EpochRow& row, bool is_best) {
   save_checkpoint(checkpoint_file(), state_, checkpoint_tensors());
 }
 
-TrainingResult Run::train() {
+TrainingResult TrainingLoop::train() {
   TrainingResult result{.best = network_, .normalization = normalization_, .resumed = resume()};
   result.stop_reason = StopReason::completed;
   double last_seconds = state_.history.empty() ? 0 : state_.history.back().seconds;
@@ -382,9 +387,9 @@ std::string to_text(StopReason reason) {
 
 TrainingResult train(network::Network network,
                      const TrainingInput& input,
-                     Listener& listener,
+                     ProgressListener& listener,
                      TrainingObserver& observer) {
-  return Run(std::move(network), input, listener, observer).train();
+  return TrainingLoop(std::move(network), input, listener, observer).train();
 }
 
 at::Tensor loss_weights(const TrainingInput& input) {

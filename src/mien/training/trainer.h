@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "mien/core/log.h"
+#include "mien/core/progress.h"
 #include "mien/data/augmentation.h"
 #include "mien/data/dataset.h"
 #include "mien/network/network.h"
-#include "mien/training/batches.h"
+#include "mien/training/batch_builder.h"
 #include "mien/training/history.h"
-#include "mien/training/options.h"
+#include "mien/training/train_options.h"
 
 namespace mien::training {
 
@@ -58,7 +58,7 @@ struct TrainingResult {
 /// when the checkpoint belongs to another run, or data and network do not fit.
 TrainingResult train(network::Network network,
                      const TrainingInput& input,
-                     Listener& listener,
+                     ProgressListener& listener,
                      TrainingObserver& observer);
 
 /// Report D's line: "[011/050] 10.85 sec(s) Train Acc: 0.612345 Loss: 1.012345 | Val Acc: 0.601234 loss: 1.054321".

@@ -1,0 +1,44 @@
+#include "mien/cli/exec_compute.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "mien/core/error.h"
+
+namespace mien::cli {
+
+namespace {
+
+/// OpenMP's and OpenBLAS's threads wait busily for milliseconds, each on the cores that the other's need next. 20,000
+/// turns are tens of microseconds, enough from one layer to the next; OpenBLAS counts in powers of two, from 4 on. Both
+/// read this when they are loaded, which is why it must stand in the environment before `mien-compute` starts. What the
+/// user has set stays.
+void shorten_waiting() {
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
+  ::setenv("OPENBLAS_THREAD_TIMEOUT", "4", /*overwrite=*/0);
+}
+
+}  // namespace
+
+void exec_compute(std::span<const std::string> words) {
+  shorten_waiting();
+  std::error_code ignored;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::string program = (self.parent_path() / "mien-compute").string();
+  std::vector<std::string> all{"mien"};
+  all.insert(all.end(), words.begin(), words.end());
+  std::vector<char*> pointers;
+  for (std::string& word : all) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  ::execv(program.c_str(), pointers.data());
+  throw_failed(fmt::format("cannot start {}: {}", program, std::strerror(errno)),
+               "it belongs beside mien: copy or install both");
+}
+
+}  // namespace mien::cli

@@ -1,0 +1,125 @@
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/ExpandUtils.h>
+
+#include "mien/explain/batches.h"
+#include "mien/explain/gradients/backward_walk.h"
+#include "mien/explain/gradients/gradient_family.h"
+#include "mien/explain/methods.h"
+
+namespace mien::explain {
+namespace {
+
+using network::Layer;
+using network::LayerKind;
+
+/// Below this a difference of inputs is taken for none, and the gradient for the multiplier. @source Captum
+constexpr double kLeastDifference = 1e-10;
+
+/// Slope between two points of a function of one variable, `slope_at` where the points are one.
+at::Tensor rescale(const at::Tensor& out_difference, const at::Tensor& in_difference, const at::Tensor& slope_at) {
+  return at::where(in_difference.abs() < kLeastDifference, slope_at, out_difference / in_difference);
+}
+
+/// Multipliers of the logits for the score. A probability is exp(logit - log(sum of exp)): the rescale rule at each of
+/// the three functions, so that the score's difference is conserved.
+at::Tensor start_multipliers(const at::Tensor& logits,
+                             const at::Tensor& baseline_logits,
+                             const at::Tensor& targets,
+                             Score score) {
+  if (score != Score::probability) return score_gradient(logits, targets, score);
+  const at::Tensor target = targets.unsqueeze(1);
+  // softmax does not see a shift; this one keeps every exponential finite and one of them from vanishing
+  const at::Tensor shift = at::maximum(logits.amax(1, true), baseline_logits.amax(1, true));
+  const at::Tensor z = (logits - shift).to(at::kDouble);
+  const at::Tensor z0 = (baseline_logits - shift).to(at::kDouble);
+  const at::Tensor exponentials = z.exp();
+  const at::Tensor sum = exponentials.sum(1, true);
+  const at::Tensor sum0 = z0.exp().sum(1, true);
+  const at::Tensor log_p = z.gather(1, target) - sum.log();
+  const at::Tensor log_p0 = z0.gather(1, target) - sum0.log();
+  const at::Tensor of_exp = rescale(log_p.exp() - log_p0.exp(), log_p - log_p0, log_p.exp());
+  const at::Tensor of_log = rescale(sum.log() - sum0.log(), sum - sum0, 1 / sum);
+  const at::Tensor of_exponentials = rescale(exponentials - z0.exp(), z - z0, exponentials);
+  const at::Tensor chosen = at::zeros_like(z).scatter_(1, target, 1.0);
+  return (of_exp * (chosen - of_log * of_exponentials)).to(at::kFloat);
+}
+
+/// Each output's difference goes to the winner of the image's window and to the winner of the baseline's, split at the
+/// larger of the two outputs. @source Lundberg's SHAP and Captum; Shrikumar et al. leave it open
+at::Tensor at_max_pool(const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal) {
+  const Layer& layer = walk.layer(index);
+  const std::vector<int64_t> kernel{layer.kernel_height, layer.kernel_width};
+  const std::vector<int64_t> stride{layer.stride, layer.stride};
+  const std::vector<int64_t> padding{layer.padding.top, layer.padding.left};
+  const std::vector<int64_t> dilation{1, 1};
+  const at::Tensor& x = walk.input(index);
+  const at::Tensor& x0 = baseline.input(index);
+  const at::Tensor larger = at::maximum(walk.output(index), baseline.output(index));
+  const auto to_winner = [&](const at::Tensor& values, const at::Tensor& input) {
+    const at::Tensor winners = std::get<1>(at::max_pool2d_with_indices(input, kernel, stride, padding));
+    return at::max_pool2d_with_indices_backward(values, input, kernel, stride, padding, dilation, false, winners);
+  };
+  const at::Tensor contributions =
+      to_winner(signal * (larger - baseline.output(index)), x) + to_winner(signal * (walk.output(index) - larger), x0);
+  return rescale(contributions, x - x0, walk.gradient(index, signal).front());
+}
+
+bool is_activation(LayerKind kind) {
+  return kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu ||
+         kind == LayerKind::sigmoid;
+}
+
+std::vector<at::Tensor> multipliers(
+    const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal, bool as_captum) {
+  switch (walk.layer(index).kind) {
+    case LayerKind::relu:
+    case LayerKind::leaky_relu:
+    case LayerKind::silu:
+    case LayerKind::sigmoid: {
+      const at::Tensor in_difference = walk.input(index) - baseline.input(index);
+      const at::Tensor out_difference = walk.output(index) - baseline.output(index);
+      // the signal may be zero or many times larger than one; the slope at a point is asked for with ones
+      const at::Tensor slope = walk.gradient(index, at::ones_like(signal)).front();
+      return {signal * rescale(out_difference, in_difference, slope)};
+    }
+    case LayerKind::max_pool:
+      // Captum 0.8 loses its own rule for a max pool that reads an activation, and differences with it
+      if (as_captum && is_activation(walk.layer(walk.layer(index).inputs.front()).kind))
+        return walk.gradient(index, signal);
+      return {at_max_pool(walk, baseline, index, signal)};
+    case LayerKind::multiply: {
+      const at::Tensor first = signal * (walk.input(index, 1) + baseline.input(index, 1)) / 2;
+      const at::Tensor second = signal * (walk.input(index, 0) + baseline.input(index, 0)) / 2;
+      return {first, at::sum_to(second, walk.input(index, 1).sizes())};
+    }
+    default:
+      return walk.gradient(index, signal);  // linear: the same at every point
+  }
+}
+
+}  // namespace
+
+Attributions deep_lift(const AttributionRequest& request, const MethodOptions& options) {
+  return in_batches(request, options.batch_size, [&](const AttributionRequest& part) {
+    const at::Tensor start = baseline_images(part, options.gradient.baseline);
+    const bool as_captum = options.gradient.deeplift_max_pool == "captum";
+    const BackwardWalk walk(part.network, part.images);
+    const BackwardWalk baseline(part.network, start);
+    const at::Tensor multiplier = walk.run(
+        start_multipliers(walk.logits(), baseline.logits(), part.targets, part.score),
+        [&](int layer, const at::Tensor& signal) { return multipliers(walk, baseline, layer, signal, as_captum); });
+    const at::Tensor channels = multiplier * (part.images - start);
+    const at::Tensor difference =
+        score_of(walk.logits(), part.targets, part.score) - score_of(baseline.logits(), part.targets, part.score);
+    return Attributions{.values = sum_channels(channels),
+                        .channels = channels,
+                        .diagnostics = convergence_errors(channels, difference)};
+  });
+}
+
+}  // namespace mien::explain

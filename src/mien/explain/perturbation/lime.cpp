@@ -1,0 +1,215 @@
+#include "mien/explain/perturbation/lime.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/random.h"
+#include "mien/explain/methods.h"
+#include "mien/explain/perturbation/perturbed_inputs.h"
+#include "mien/explain/perturbation/ridge.h"
+
+namespace mien::explain {
+namespace {
+
+Score score_kind(const std::string& text) {
+  for (const Score score : {Score::logit, Score::probability, Score::sum_of_logits}) {
+    if (text == to_text(score)) return score;
+  }
+  throw_usage(fmt::format("unknown score {} of lime-score-on", text), "one of: probability, logit, sum");
+}
+
+std::vector<double> ranks(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t one, size_t other) { return values[one] < values[other]; });
+  std::vector<double> rank(values.size());
+  for (size_t begin = 0; begin < order.size();) {
+    size_t end = begin + 1;
+    while (end < order.size() && values[order[end]] == values[order[begin]]) ++end;
+    for (size_t i = begin; i < end; ++i) rank[order[i]] = static_cast<double>(begin + end - 1) / 2;
+    begin = end;
+  }
+  return rank;
+}
+
+/// Share of the five strongest segments of one model that are among the other's.
+double top_overlap(const LimeExplanation& one, const LimeExplanation& other) {
+  const size_t count = std::min<size_t>({5, one.ranking.size(), other.ranking.size()});
+  if (count == 0) return 1;
+  const auto end = other.ranking.begin() + static_cast<std::ptrdiff_t>(count);
+  const auto shared = std::count_if(
+      one.ranking.begin(), one.ranking.begin() + static_cast<std::ptrdiff_t>(count), [&](int64_t segment) {
+        return std::find(other.ranking.begin(), end, segment) != end;
+      });
+  return static_cast<double>(shared) / static_cast<double>(count);
+}
+
+/// Compares one image's repetitions; the result is the first of them with what the comparison says.
+LimeExplanation compare_seeds(const std::vector<LimeExplanation>& repeated) {
+  LimeExplanation result = repeated.front();
+  const auto count = static_cast<double>(repeated.size());
+  result.score_mean = 0;
+  for (const LimeExplanation& one : repeated) result.score_mean += one.score / count;
+  if (repeated.size() < 2) return result;
+  double squares = 0;
+  for (const LimeExplanation& one : repeated)
+    squares += (one.score - result.score_mean) * (one.score - result.score_mean);
+  result.score_deviation = std::sqrt(squares / (count - 1));
+  const double pairs = count * (count - 1) / 2;
+  result.rank_stability = result.top5_overlap = 0;
+  for (size_t i = 0; i < repeated.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      result.rank_stability += rank_correlation(repeated[i].weights, repeated[j].weights) / pairs;
+      result.top5_overlap += top_overlap(repeated[i], repeated[j]) / pairs;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+double rank_correlation(const std::vector<double>& one, const std::vector<double>& other) {
+  const std::vector<double> a = ranks(one);
+  const std::vector<double> b = ranks(other);
+  const double middle = (static_cast<double>(a.size()) - 1) / 2;
+  double product = 0;
+  double square_a = 0;
+  double square_b = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    product += (a[i] - middle) * (b[i] - middle);
+    square_a += (a[i] - middle) * (a[i] - middle);
+    square_b += (b[i] - middle) * (b[i] - middle);
+  }
+  if (square_a == 0 || square_b == 0) return square_a == square_b ? 1 : 0;
+  return product / std::sqrt(square_a * square_b);
+}
+
+at::Tensor lime_masks(int64_t samples, int64_t segments, int64_t seed) {
+  at::Tensor masks = at::empty({samples, segments}, at::kByte);
+  for (int64_t sample = 0; sample < samples; ++sample) {
+    uint8_t* row = masks.data_ptr<uint8_t>() + sample * segments;
+    if (sample == 0) {
+      std::fill(row, row + segments, uint8_t{1});
+      continue;
+    }
+    RandomStream random(static_cast<uint64_t>(seed), "lime", static_cast<uint64_t>(sample));
+    uint64_t bits = 0;
+    for (int64_t i = 0; i < segments; ++i) {
+      if (i % 64 == 0) bits = random.next();
+      row[i] = static_cast<uint8_t>(bits >> (i % 64) & 1);
+    }
+  }
+  return masks;
+}
+
+LimeExplanation fit_lime(const at::Tensor& masks, const at::Tensor& values, const PerturbationOptions& options) {
+  const at::Tensor rows = masks.contiguous();
+  const at::Tensor targets = values.to(at::kDouble).contiguous();
+  const int64_t samples = rows.size(0);
+  const int64_t segments = rows.size(1);
+  const std::span<const uint8_t> data(rows.data_ptr<uint8_t>(), static_cast<size_t>(rows.numel()));
+  std::vector<double> weights;
+  for (int64_t sample = 0; sample < samples; ++sample) {
+    const auto seen =
+        std::accumulate(data.begin() + sample * segments, data.begin() + (sample + 1) * segments, int64_t{0});
+    const double distance = 1 - std::sqrt(static_cast<double>(seen) / static_cast<double>(segments));
+    weights.push_back(
+        std::sqrt(std::exp(-distance * distance / (options.lime_kernel_width * options.lime_kernel_width))));
+  }
+  const MaskRegression regression(
+      data, segments, std::span<const double>(targets.data_ptr<double>(), static_cast<size_t>(samples)), weights);
+  const int64_t wanted = options.lime_features == 0 ? segments : options.lime_features;
+  const bool is_few = options.lime_features > 0 && wanted <= 6;
+  const LinearFit fit = regression.ridge(
+      is_few ? regression.forward_selection(wanted) : regression.highest_weights(wanted), options.lime_ridge);
+
+  LimeExplanation result{.weights = std::vector<double>(static_cast<size_t>(segments), 0.0),
+                         .ranking = fit.features,
+                         .intercept = fit.intercept,
+                         .score = fit.r2};
+  result.local_prediction = fit.intercept;
+  for (size_t i = 0; i < fit.features.size(); ++i) {
+    result.weights[static_cast<size_t>(fit.features[i])] = fit.weights[i];
+    result.local_prediction += fit.weights[i];
+  }
+  std::stable_sort(result.ranking.begin(), result.ranking.end(), [&](int64_t one, int64_t other) {
+    return std::abs(result.weights[static_cast<size_t>(one)]) > std::abs(result.weights[static_cast<size_t>(other)]);
+  });
+  result.prediction = targets.data_ptr<double>()[0];
+  result.score_mean = result.score;
+  return result;
+}
+
+std::vector<LimeExplanation> lime(const AttributionRequest& request, const MethodOptions& options) {
+  const PerturbationOptions& how = options.perturbation;
+  const SegmentedImages images(request, how.segment, hidden_kind(how.hide, MaskFill::segment_mean));
+  const Score score = score_kind(how.lime_score_on);
+  std::vector<std::vector<LimeExplanation>> repeated(static_cast<size_t>(images.count()));
+  for (int64_t repetition = 0; repetition < how.lime_seeds; ++repetition) {
+    // A row of an image with fewer regions is the beginning of the longer row.
+    const at::Tensor masks = lime_masks(how.lime_samples, images.most(), options.seed + repetition);
+    const uint8_t* rows = masks.data_ptr<uint8_t>();
+    const at::Tensor values = score_perturbed(
+        request, score, how.lime_samples, options.batch_size, [&](const PerturbedInput& variant, float* pixels) {
+          images.write(variant.image,
+                       std::span<const uint8_t>(rows + variant.index * images.most(),
+                                                static_cast<size_t>(images.total(variant.image))),
+                       pixels);
+        });
+    for (int64_t image = 0; image < images.count(); ++image) {
+      repeated[static_cast<size_t>(image)].push_back(
+          fit_lime(masks.slice(1, 0, images.total(image)), values[image], how));
+    }
+  }
+  std::vector<LimeExplanation> explanations;
+  for (int64_t image = 0; image < images.count(); ++image) {
+    explanations.push_back(compare_seeds(repeated[static_cast<size_t>(image)]));
+    explanations.back().segments = images.segments(image);
+  }
+  return explanations;
+}
+
+at::Tensor mark_segments(const LimeExplanation& explanation, int64_t count, Marked marked, double least_weight) {
+  at::Tensor marks = at::zeros(explanation.segments.sizes(), at::kLong);
+  int64_t left = count;
+  for (const int64_t segment : explanation.ranking) {
+    const double weight = explanation.weights[static_cast<size_t>(segment)];
+    const bool is_wanted = marked == Marked::both || (marked == Marked::supporting ? weight > 0 : weight < 0);
+    if (left == 0 || !is_wanted || std::abs(weight) <= least_weight) continue;
+    marks.masked_fill_(explanation.segments.eq(segment), weight > 0 ? 1 : -1);
+    --left;
+  }
+  return marks;
+}
+
+Attributions explain_lime(const AttributionRequest& request, const MethodOptions& options) {
+  Attributions maps;
+  std::vector<at::Tensor> values;
+  for (const LimeExplanation& one : lime(request, options)) {
+    const at::Tensor weights =
+        at::from_blob(const_cast<double*>(one.weights.data()), {static_cast<int64_t>(one.weights.size())}, at::kDouble);
+    values.push_back(weights.to(at::kFloat).index_select(0, one.segments.reshape({-1})).reshape(one.segments.sizes()));
+    std::map<std::string, double> facts = {{"r2", one.score},
+                                           {"intercept", one.intercept},
+                                           {"local_prediction", one.local_prediction},
+                                           {"prediction", one.prediction},
+                                           {"segments", static_cast<double>(one.weights.size())}};
+    if (options.perturbation.lime_seeds > 1) {
+      facts["r2_mean_over_seeds"] = one.score_mean;
+      facts["r2_spread_over_seeds"] = one.score_deviation;
+      facts["rank_stability"] = one.rank_stability;
+      facts["top5_overlap"] = one.top5_overlap;
+    }
+    maps.diagnostics.push_back(std::move(facts));
+  }
+  maps.values = at::stack(values);
+  return maps;
+}
+
+}  // namespace mien::explain

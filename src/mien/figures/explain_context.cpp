@@ -1,0 +1,267 @@
+#include "mien/figures/explain_context.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "mien/core/error.h"
+#include "mien/core/random.h"
+#include "mien/core/text.h"
+#include "mien/data/preprocess.h"
+#include "mien/evaluation/evaluator.h"
+#include "mien/explain/attribution.h"
+
+namespace mien::figures {
+namespace {
+
+constexpr int64_t kMostNumbers = 100000;
+
+const std::vector<std::string> kParts{"all", "training", "validation", "test"};
+const std::vector<std::string> kWords{
+    "row", "rows", "random", "correct-per-class", "wrong-per-class", "most-confident-per-class"};
+
+[[noreturn]] void refuse(const std::string& text, const std::string& hint) {
+  throw_usage(fmt::format("faces are {}, expected rows:5,7-9, 0-5, random:5, correct-per-class, wrong-per-class or "
+                          "most-confident-per-class, after a part such as test: if wanted, or a part alone",
+                          quote_sample(text)),
+              hint);
+}
+
+/// "0-5,9" as numbers.
+std::vector<int64_t> parse_numbers(const std::string& list, const std::string& text) {
+  std::vector<int64_t> numbers;
+  for (const std::string& item : split(list, ',')) {
+    const size_t dash = item.find('-');
+    const auto first = parse_int(trim(std::string_view(item).substr(0, dash)));
+    const auto last = dash == std::string::npos ? first : parse_int(trim(std::string_view(item).substr(dash + 1)));
+    if (!first || !last || *first < 0 || *last < *first) refuse(text, "");
+    if (static_cast<int64_t>(numbers.size()) + *last - *first >= kMostNumbers) {
+      throw_usage(fmt::format("faces are {}, expected {} at most", quote_sample(text), with_commas(kMostNumbers)));
+    }
+    for (int64_t number = *first; number <= *last; ++number) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+SplitRows SplitRows::by_usage(const data::Dataset& dataset) {
+  SplitRows parts;
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    parts.all.push_back(row);
+    const data::Usage usage = dataset.usages[static_cast<size_t>(row)];
+    if (usage == data::Usage::training || usage == data::Usage::unknown) parts.training.push_back(row);
+    if (usage == data::Usage::public_test) parts.test.push_back(row);
+  }
+  return parts;
+}
+
+const std::vector<int64_t>& SplitRows::of(const std::string& part) const {
+  const std::vector<int64_t>& rows = part == "all"          ? all
+                                     : part == "training"   ? training
+                                     : part == "validation" ? validation
+                                                            : test;
+  if (rows.empty()) {
+    throw_bad_data(fmt::format("the data has no {} rows", part),
+                   part == "validation" ? "`all:`, `training:` and `test:` choose other rows"
+                                        : "`mien data info` shows what it has");
+  }
+  return rows;
+}
+
+FaceSelection FaceSelection::parse(const std::string& text) {
+  FaceSelection choice;
+  std::string rest(trim(text));
+  const std::string first = rest.substr(0, rest.find(':'));
+  if (std::find(kParts.begin(), kParts.end(), rest) != kParts.end()) {
+    choice.kind = Kind::everything;
+    choice.part = rest;
+    return choice;
+  }
+  if (std::find(kParts.begin(), kParts.end(), first) != kParts.end() && first.size() < rest.size()) {
+    choice.part = first;
+    rest = rest.substr(first.size() + 1);
+  }
+  const size_t colon = rest.find(':');
+  const std::string word = rest.substr(0, colon);
+  const std::string after = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  if (word == "row" || word == "rows") {
+    choice.kind = Kind::rows;
+    choice.numbers = parse_numbers(after, text);
+    return choice;
+  }
+  if (!rest.empty() && rest.find_first_not_of("0123456789-, ") == std::string::npos) {
+    choice.kind = Kind::positions;
+    choice.numbers = parse_numbers(rest, text);
+    return choice;
+  }
+  if (word == "random")
+    choice.kind = Kind::random;
+  else if (word == "correct-per-class")
+    choice.kind = Kind::correct;
+  else if (word == "wrong-per-class")
+    choice.kind = Kind::wrong;
+  else if (word == "most-confident-per-class")
+    choice.kind = Kind::confident;
+  else
+    refuse(text, [&] {
+      std::vector<std::string> known = kWords;
+      known.insert(known.end(), kParts.begin(), kParts.end());
+      const auto near = did_you_mean(word, known);
+      return near ? fmt::format("did you mean '{}'?", *near) : std::string();
+    }());
+  if (colon != std::string::npos || choice.kind == Kind::random) {
+    const auto count = parse_int(after);
+    if (!count || *count < 1 || *count > kMostNumbers) refuse(text, "a count from 1 follows the colon");
+    choice.count = *count;
+  }
+  return choice;
+}
+
+ExplainContext::ExplainContext(const network::LoadedWeights& loaded,
+                               const data::Dataset& dataset,
+                               SplitRows parts,
+                               ProgressListener& listener)
+    : network_(explain::frozen_copy(loaded.network)),
+      normalization_(loaded.info.normalization),
+      weights_hash_(loaded.hash),
+      dataset_(dataset),
+      parts_(std::move(parts)),
+      listener_(listener) {
+  evaluation::check_fits(network_.graph(), dataset_);
+  if (!loaded.info.class_names.empty() && loaded.info.class_names != dataset.class_names) {
+    throw_bad_data(
+        fmt::format("cannot look at {} with faces of {}: the network tells {} apart, the faces are labeled {}",
+                    network_.graph().name,
+                    dataset.source,
+                    join(loaded.info.class_names, ", "),
+                    join(dataset.class_names, ", ")),
+        "name the class folders as the network's classes");
+  }
+}
+
+at::Tensor ExplainContext::images(const std::vector<int64_t>& rows) const {
+  return evaluation::normalized_images(dataset_, normalization_, rows);
+}
+
+at::Tensor ExplainContext::black(const std::vector<int64_t>& rows) const {
+  at::Tensor levels = at::empty({static_cast<int64_t>(rows.size())}, at::kFloat);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    levels.data_ptr<float>()[i] = data::black_level(dataset_.image(rows[i]), normalization_);
+  }
+  return levels;
+}
+
+void ExplainContext::check_row(int64_t row) const {
+  if (row < 0 || row >= dataset_.size()) {
+    throw_usage(fmt::format("row {} does not exist: {} has rows 0 to {}", row, dataset_.source, dataset_.size() - 1));
+  }
+}
+
+std::vector<Face> ExplainContext::faces(const std::vector<int64_t>& rows) {
+  for (const int64_t row : rows) check_row(row);
+  std::vector<Face> result;
+  const auto predictions = evaluation::predict(network_, normalization_, dataset_, rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    const auto probabilities = predictions.probability_row(index);
+    result.push_back(
+        {rows[i], predictions.labels[i], predictions.predicted(index), {probabilities.begin(), probabilities.end()}});
+  }
+  return result;
+}
+
+const evaluation::Predictions& ExplainContext::predictions(const std::string& part) {
+  const auto found = predictions_.find(part);
+  if (found != predictions_.end()) return found->second;
+  std::vector<int64_t> rows;
+  for (const int64_t row : parts_.of(part)) {
+    if (dataset_.labels[static_cast<size_t>(row)] != data::kUnlabeled) rows.push_back(row);
+  }
+  if (rows.empty()) {
+    throw_bad_data(fmt::format("{} has no labeled {} rows to choose faces by class from", dataset_.source, part),
+                   "`rows:0-6` or `random:5` choose without labels");
+  }
+  return predictions_.emplace(part, evaluation::predict(network_, normalization_, dataset_, rows, {}, listener_))
+      .first->second;
+}
+
+std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, uint64_t seed) {
+  const evaluation::Predictions& all = predictions(choice.part);
+  std::vector<Face> chosen;
+  for (int64_t c = 0; c < dataset_.classes(); ++c) {
+    std::vector<int64_t> members;  // positions in the predictions
+    for (int64_t i = 0; i < all.size(); ++i) {
+      if (all.labels[static_cast<size_t>(i)] == c) members.push_back(i);
+    }
+    const auto probability = [&](int64_t i) { return all.probability_row(i)[static_cast<size_t>(c)]; };
+    const auto is_wanted = [&](int64_t i) {
+      return (all.predicted(i) == c) == (choice.kind != FaceSelection::Kind::wrong);
+    };
+    std::vector<int64_t> wanted;
+    std::copy_if(members.begin(), members.end(), std::back_inserter(wanted), is_wanted);
+    if (choice.kind == FaceSelection::Kind::confident) {
+      std::stable_sort(
+          wanted.begin(), wanted.end(), [&](int64_t a, int64_t b) { return probability(a) > probability(b); });
+    } else {
+      RandomStream(seed, "explain/faces", static_cast<uint64_t>(c)).shuffle(wanted);
+    }
+    if (wanted.empty() && choice.kind != FaceSelection::Kind::wrong) {
+      if (members.empty()) throw_bad_data(fmt::format("{} has no {} face to look at", dataset_.source, class_name(c)));
+      listener_.warning(fmt::format(
+          "no {} face is recognized; shown is the one that the network finds most {}", class_name(c), class_name(c)));
+      wanted = {*std::max_element(
+          members.begin(), members.end(), [&](int64_t a, int64_t b) { return probability(a) < probability(b); })};
+    }
+    wanted.resize(std::min(wanted.size(), static_cast<size_t>(choice.count)));
+    for (const int64_t i : wanted) {
+      const auto row = all.probability_row(i);
+      chosen.push_back(
+          {all.rows[static_cast<size_t>(i)], static_cast<int32_t>(c), all.predicted(i), {row.begin(), row.end()}});
+    }
+  }
+  return chosen;
+}
+
+std::vector<int64_t> ExplainContext::named_rows(const FaceSelection& choice, uint64_t seed) const {
+  using Kind = FaceSelection::Kind;
+  if (choice.kind == Kind::rows) {
+    for (const int64_t row : choice.numbers) check_row(row);
+    return choice.numbers;
+  }
+  const std::vector<int64_t>& part = parts_.of(choice.part);
+  if (choice.kind == Kind::everything) return part;
+  std::vector<int64_t> rows;
+  if (choice.kind == Kind::random) {
+    rows = part;
+    RandomStream(seed, "explain/random faces").shuffle(rows);
+    rows.resize(std::min(rows.size(), static_cast<size_t>(choice.count)));
+  } else {
+    for (const int64_t position : choice.numbers) {
+      if (position >= static_cast<int64_t>(part.size())) {
+        throw_usage(fmt::format("face {} does not exist: {} has {} {} rows",
+                                position,
+                                dataset_.source,
+                                with_commas(static_cast<int64_t>(part.size())),
+                                choice.part));
+      }
+      rows.push_back(part[static_cast<size_t>(position)]);
+    }
+  }
+  return rows;
+}
+
+std::vector<Face> ExplainContext::choose(const FaceSelection& choice, uint64_t seed) {
+  return choice.is_per_class() ? choose_per_class(choice, seed) : faces(named_rows(choice, seed));
+}
+
+std::vector<int64_t> ExplainContext::choose_rows(const FaceSelection& choice, uint64_t seed) {
+  if (!choice.is_per_class()) return named_rows(choice, seed);
+  std::vector<int64_t> rows;
+  for (const Face& face : choose_per_class(choice, seed)) rows.push_back(face.row);
+  return rows;
+}
+
+}  // namespace mien::figures

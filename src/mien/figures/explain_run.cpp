@@ -1,0 +1,224 @@
+#include "mien/figures/explain_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/text.h"
+#include "mien/data/load.h"
+#include "mien/explain/faithfulness/method_evaluation.h"
+#include "mien/figures/figure_output.h"
+#include "mien/report/gnuplot.h"
+#include "mien/report/plots.h"
+#include "mien/runs/run_folder.h"
+
+namespace mien::figures {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// The data set's rows of one usage.
+SplitRows parts_of(const data::Dataset& dataset, const std::string& usage) {
+  SplitRows parts = SplitRows::by_usage(dataset);
+  if (usage == "all") return parts;
+  const data::Usage wanted = usage == "training"      ? data::Usage::training
+                             : usage == "public-test" ? data::Usage::public_test
+                                                      : data::Usage::private_test;
+  std::erase_if(parts.all, [&](int64_t row) { return dataset.usages[static_cast<size_t>(row)] != wanted; });
+  if (parts.all.empty())
+    throw_bad_data(fmt::format("{} has no rows of usage {}", dataset.source, usage),
+                   "`mien data info` shows what it has");
+  return parts;
+}
+
+}  // namespace
+
+void ExplainRunOptions::bind(OptionSet& options, bool has_data, bool chooses_rows) {
+  options.group("look");
+  options.add(
+      &out,
+      {.name = "out", .help = "folder to write into; the default is explain/ in a run folder, else runs/explain"});
+  if (has_data && chooses_rows) {
+    options.add(&rows,
+                {.name = "rows", .help = "rows of the data, from 0, such as 5,7-9: short for --faces rows:5,7-9"});
+  }
+  if (has_data) {
+    options.add(&usage,
+                {.name = "usage",
+                 .help = "rows that faces are chosen from, by their Usage",
+                 .choices = {"all", "training", "public-test", "private-test"}});
+  }
+  options.add(&threads,
+              {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
+}
+
+std::filesystem::path ExplainRunOptions::folder() const {
+  if (!out.empty()) return out;
+  std::error_code ignored;
+  return std::filesystem::is_directory(weights, ignored) ? std::filesystem::path(weights) / "explain"
+                                                         : std::filesystem::path("runs") / "explain";
+}
+
+ExplainSession::ExplainSession(const ExplainRunOptions& options,
+                               const std::vector<Figure>& figures,
+                               ProgressListener& listener)
+    : loaded_(network::load_weights(runs::weights_file(options.weights))) {
+  const network::Graph& graph = loaded_.network.graph();
+  for (const Figure& figure : figures) check_figure(figure, graph);
+  if (options.data.empty()) {
+    const network::Shape input = graph.input_shape();
+    dataset_ = {.channels = input.channels, .height = input.height, .width = input.width};
+    dataset_.class_names = loaded_.info.class_names;
+    for (int64_t c = dataset_.classes(); c < graph.classes(); ++c) dataset_.class_names.push_back(std::to_string(c));
+    dataset_.source = "no data";
+  } else {
+    data::DataOptions data_options;
+    data_options.data = options.data;
+    data_options.image_side = graph.input_shape().height;
+    dataset_ = data::load(data_options, listener);
+  }
+  subject_.emplace(loaded_, dataset_, options.data.empty() ? SplitRows{} : parts_of(dataset_, options.usage), listener);
+}
+
+std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
+                                             const std::vector<Figure>& figures,
+                                             ProgressListener& listener) {
+  ExplainSession looked_at(options, figures, listener);
+  if (!report::gnuplot_available())
+    listener.warning("gnuplot is not on PATH: only numbers (.npy) and sidecars (.json) are written, no pictures");
+  std::vector<runs::DrawnPicture> drawn;
+  for (const Figure& figure : figures) {
+    for (runs::DrawnPicture& picture : draw_figure(figure, looked_at.context(), options.folder(), true))
+      drawn.push_back(std::move(picture));
+  }
+  for (const runs::DrawnPicture& picture : drawn)
+    listener.line(fmt::format("{}  {}", picture.path.string(), picture.caption));
+  return drawn;
+}
+
+std::vector<Figure> explain_figures(const Figure& wish, const ExplainRunOptions& options, int64_t sheet) {
+  std::vector<Figure> figures{wish};
+  if (!options.rows.empty()) figures.front().faces = "rows:" + options.rows;
+  if (sheet > 0) {
+    Figure contact = wish;
+    contact.kind = FigureKind::contact;
+    contact.file = "{method}/contact_{class}.png";
+    contact.sheet_faces = sheet;
+    figures.push_back(std::move(contact));
+  }
+  return figures;
+}
+
+std::string method_table_text(const network::Graph* graph) {
+  const std::vector<std::string> header{"method", "family", "map", "cost of a face", "needs", "source"};
+  std::vector<std::vector<std::string>> lines{header};
+  for (const explain::MethodSpec& spec : explain::methods()) {
+    lines.push_back({spec.name,
+                     std::string(to_text(spec.family)),
+                     spec.is_signed ? "signed" : ">= 0",
+                     spec.cost,
+                     method_needs(spec, graph),
+                     spec.source});
+  }
+  std::string text;
+  std::vector<size_t> widths(header.size(), 0);
+  for (const auto& line : lines) {
+    for (size_t i = 0; i + 1 < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
+  }
+  for (const auto& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i)
+      text += i + 1 < line.size() ? fmt::format("{:<{}}  ", line[i], widths[i]) : line[i];
+    text += "\n";
+  }
+  return text;
+}
+
+MethodEvaluation evaluate_task(const ExplainRunOptions& options, const Figure& wish, ProgressListener& listener) {
+  Figure figure = wish;
+  if (!options.rows.empty()) figure.faces = "rows:" + options.rows;
+  ExplainSession looked_at(options, {figure}, listener);
+  ExplainContext& context = looked_at.context();
+  std::vector<explain::MethodSpec> specs;
+  for (const std::string& name : figure_methods(figure, context.graph())) specs.push_back(explain::method(name));
+  const FaceRequest asked = face_request(figure, context);
+  const explain::MethodEvaluation evaluation =
+      explain::evaluate_methods(specs, asked.request, asked.evidence, asked.options, figure.faithfulness, listener);
+  const MethodEvaluation result{.text = explain::evaluation_text(evaluation),
+                                .json = explain::evaluation_json(evaluation)};
+  const std::filesystem::path folder = options.folder();
+  write_atomic(folder / "evaluation.txt", result.text);
+  write_atomic(folder / "evaluation.csv", explain::evaluation_csv(evaluation));
+  write_atomic(folder / "evaluation.json", result.json);
+  const bool has_evidence = asked.evidence.defined();
+  const std::string measure = has_evidence ? "mass-accuracy" : "insertion-auc";
+  std::vector<report::Bar> bars;
+  for (const explain::MethodRow& row : evaluation.rows) {
+    const auto found = row.means.find(measure);
+    if (found != row.means.end() && std::isfinite(found->second.mean)) {
+      bars.push_back({.name = row.method,
+                      .value = found->second.mean,
+                      .interval = found->second.interval,
+                      .is_reference = row.family == explain::Family::baseline});
+    }
+  }
+  if (!bars.empty() && report::gnuplot_available()) {
+    const std::string title =
+        has_evidence ? fmt::format("Share of positive relevance on the evidence, {} drawn faces", evaluation.faces)
+                     : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
+                                   evaluation.faces);
+    report::BarStyle style{.title = title, .axis = "insertion AUC, 95 % interval", .factor = 1, .decimals = 3};
+    if (has_evidence) {
+      style.axis = fmt::format("share, 95 % interval; dashed: chance, {:.3f}", evaluation.chance);
+      style.mark = evaluation.chance;
+    }
+    const bool any_reference =
+        std::any_of(bars.begin(), bars.end(), [](const report::Bar& bar) { return bar.is_reference; });
+    if (any_reference) style.axis += "; gray: baselines";
+    report::plot_bars(folder / "evaluation.png", bars, style);
+  }
+  listener.line(fmt::format("table and plot: {}", folder.string()));
+  return result;
+}
+
+std::string method_needs(const explain::MethodSpec& spec, const network::Graph* graph) {
+  if (graph != nullptr && spec.unsupported_reason) {
+    if (const std::string why = spec.unsupported_reason(*graph); !why.empty()) return "not defined here: " + why;
+  }
+  std::vector<std::string> needs;
+  if (spec.reads_layer) needs.emplace_back("a layer");
+  if (spec.is_random) needs.emplace_back("a seed");
+  if (graph == nullptr && spec.unsupported_reason) {
+    std::vector<std::string> refused;
+    for (const auto& builtin : network::builtin_networks()) {
+      if (!spec.unsupported_reason(network::load_graph(builtin.name)).empty()) refused.push_back(builtin.name);
+    }
+    if (!refused.empty()) needs.push_back(fmt::format("not for {}", join(refused, " ")));
+  }
+  return needs.empty() ? "-" : join(needs, ", ");
+}
+
+std::string method_table_json(const network::Graph* graph) {
+  ordered_json list = ordered_json::array();
+  for (const explain::MethodSpec& spec : explain::methods()) {
+    ordered_json row{{"name", spec.name},
+                     {"family", std::string(to_text(spec.family))},
+                     {"summary", spec.summary},
+                     {"signed", spec.is_signed},
+                     {"cost", spec.cost},
+                     {"reads_layer", spec.reads_layer},
+                     {"random", spec.is_random},
+                     {"needs", method_needs(spec, graph)},
+                     {"source", spec.source}};
+    if (graph != nullptr)
+      row["unsupported_reason"] = spec.unsupported_reason ? spec.unsupported_reason(*graph) : std::string();
+    list.push_back(std::move(row));
+  }
+  return list.dump(2) + "\n";
+}
+
+}  // namespace mien::figures

@@ -1,0 +1,248 @@
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/core/error.h"
+#include "mien/core/text.h"
+#include "mien/evaluation/predictions_csv.h"
+#include "mien/explain/layers.h"
+#include "mien/figures/figure_output.h"
+
+namespace mien::figures {
+namespace {
+
+using explain::ClassSelectivity;
+using explain::UnitSurvey;
+
+constexpr size_t kMostNamed = 12;     // units in a line of text
+constexpr size_t kMostSelective = 5;  // units that the summary names
+
+/// A survey of some of a layer's units, and what is said of it.
+struct UnitTable {
+  int layer = 0;
+  std::vector<int64_t> units;
+  UnitSurvey survey;
+  ClassSelectivity selectivity;
+  std::vector<int64_t> dead;   ///< units that no face brings above 0
+  std::vector<int64_t> order;  ///< the units by preferred class and, within it, by selectivity; others last
+};
+
+double at_unit(const at::Tensor& values, int64_t unit) { return values[unit].item<double>(); }
+
+UnitTable make_table(int layer, std::vector<int64_t> units, UnitSurvey survey) {
+  UnitTable table{.layer = layer, .units = std::move(units), .survey = std::move(survey)};
+  table.selectivity = explain::class_selectivity(table.survey);
+  for (const int64_t unit : table.units) {
+    if (at_unit(table.survey.active_share, unit) == 0) table.dead.push_back(unit);
+  }
+  table.order = table.units;
+  const auto preferred = [&](int64_t unit) {
+    const int64_t label = table.selectivity.preferred[static_cast<size_t>(unit)];
+    return label < 0 ? table.survey.class_means.size(1) : label;
+  };
+  const auto value = [&](int64_t unit) {
+    const double number = table.selectivity.values[static_cast<size_t>(unit)];
+    return std::isnan(number) ? -1.0 : number;
+  };
+  std::stable_sort(table.order.begin(), table.order.end(), [&](int64_t a, int64_t b) {
+    return preferred(a) != preferred(b) ? preferred(a) < preferred(b) : value(a) > value(b);
+  });
+  return table;
+}
+
+/// "0.7" or nothing.
+std::string csv_number(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : ""; }
+
+std::string csv_text(const ExplainContext& context, const UnitTable& table) {
+  std::string text = "layer,unit,mean,deviation,active_share";
+  for (const std::string& name : context.dataset().class_names) text += fmt::format(",{}", evaluation::csv_field(name));
+  text += ",preferred_class,selectivity\n";
+  const UnitSurvey& survey = table.survey;
+  for (const int64_t unit : table.units) {
+    text += fmt::format("{},{},{},{},{}",
+                        context.graph().layers[static_cast<size_t>(table.layer)].name,
+                        unit,
+                        csv_number(at_unit(survey.mean, unit)),
+                        csv_number(at_unit(survey.deviation, unit)),
+                        csv_number(at_unit(survey.active_share, unit)));
+    for (int64_t label = 0; label < survey.class_means.size(1); ++label)
+      text += fmt::format(",{}", csv_number(at_unit(survey.class_means[unit], label)));
+    const int64_t preferred = table.selectivity.preferred[static_cast<size_t>(unit)];
+    text += fmt::format(",{},{}\n",
+                        preferred < 0 ? "" : evaluation::csv_field(context.class_name(preferred)),
+                        csv_number(table.selectivity.values[static_cast<size_t>(unit)]));
+  }
+  return text;
+}
+
+/// What `selectivity` is, for a reader.
+std::string selectivity_text(const ClassSelectivity& selectivity) {
+  return selectivity.is_index
+             ? "Selectivity is (m - r) / (m + r) of the largest class mean m and the mean r of the other classes' "
+               "means, "
+               "0 to 1 (Morcos et al. 2018)."
+             : "Selectivity is (m - r) / deviation of the largest class mean m and the mean r of the other classes' "
+               "means: "
+               "the layer has negative activations, for which the index (m - r) / (m + r) has no meaning.";
+}
+
+/// The most selective units, "17 for happy (0.71), ...".
+std::string most_selective_text(const ExplainContext& context, const UnitTable& table) {
+  std::vector<int64_t> units;
+  for (const int64_t unit : table.units) {
+    if (table.selectivity.preferred[static_cast<size_t>(unit)] >= 0) units.push_back(unit);
+  }
+  std::stable_sort(units.begin(), units.end(), [&](int64_t a, int64_t b) {
+    return table.selectivity.values[static_cast<size_t>(a)] > table.selectivity.values[static_cast<size_t>(b)];
+  });
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < std::min(units.size(), kMostSelective); ++i) {
+    const auto unit = static_cast<size_t>(units[i]);
+    parts.push_back(fmt::format("{} for {} ({:.2f})",
+                                unit,
+                                context.class_name(table.selectivity.preferred[unit]),
+                                table.selectivity.values[unit]));
+  }
+  return join(parts, ", ");
+}
+
+/// "3 of 128 units are dead (no face brings them above 0): 5, 17, 90"
+std::string dead_text(const ExplainContext& context, const UnitTable& table) {
+  const std::string noun = unit_noun(context.graph(), table.layer);
+  if (table.dead.empty()) {
+    return fmt::format(
+        fmt::runtime(table.selectivity.is_index ? "none of {} {}s is dead" : "each of {} {}s is above 0 for some face"),
+        table.units.size(),
+        noun);
+  }
+  // Where activations have a sign, below 0 is no silence.
+  const std::string state = table.selectivity.is_index ? "dead: 0 for every face" : "above 0 for no face";
+  std::string text = fmt::format(
+      "{} of {} {}s {} {}", table.dead.size(), table.units.size(), noun, table.dead.size() == 1 ? "is" : "are", state);
+  const size_t named = std::min(table.dead.size(), kMostNamed);
+  text += fmt::format(" ({}{})",
+                      fmt::join(table.dead.begin(), table.dead.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+                      named < table.dead.size() ? ", ..." : "");
+  return text;
+}
+
+report::Sheet sheet_of(const Figure& figure, const ExplainContext& context, const UnitTable& table, int64_t faces) {
+  const bool is_standardized = figure.unit_values == "standardized";
+  const UnitSurvey& survey = table.survey;
+  const at::Tensor values = is_standardized ? explain::standardized_means(survey) : survey.class_means;
+  const bool is_signed = is_standardized || (values < 0).any().item<bool>();
+  report::Sheet sheet;
+  report::HeatTable heat{.note_heading = "selectivity", .is_signed = is_signed};
+  for (int64_t label = 0; label < values.size(1); ++label) {
+    const int64_t count = survey.class_faces[static_cast<size_t>(label)];
+    heat.columns.push_back(
+        fmt::format("{}, {} {}", context.class_name(label), with_commas(count), count == 1 ? "face" : "faces"));
+  }
+  std::vector<float> finite;
+  int64_t above = -1;
+  for (const int64_t unit : table.order) {
+    const int64_t preferred = table.selectivity.preferred[static_cast<size_t>(unit)];
+    const double selectivity = table.selectivity.values[static_cast<size_t>(unit)];
+    report::HeatTable::Row row{.name = unit_name(context, table.layer, unit),
+                               .note = at_unit(survey.active_share, unit) == 0 && table.selectivity.is_index ? "dead"
+                                       : std::isfinite(selectivity) ? fmt::format("{:.2f}", selectivity)
+                                                                    : "",
+                               .begins_group = !heat.rows.empty() && preferred != above};
+    above = preferred;
+    for (int64_t label = 0; label < values.size(1); ++label) {
+      row.values.push_back(at_unit(values[unit], label));
+      if (std::isfinite(row.values.back())) finite.push_back(static_cast<float>(row.values.back()));
+    }
+    heat.rows.push_back(std::move(row));
+  }
+  // A single strong unit does not make all others pale.
+  const report::MapRange range = report::measure_map(finite, 99);
+  const double largest = std::max(std::abs(range.minimum), std::abs(range.maximum));
+  heat.shown = range.shown > 0 ? range.shown : 1;
+  const std::string top = short_number(heat.shown);
+  const bool is_clipped = largest > heat.shown;
+  sheet.bar = report::ColorBar{.is_signed = is_signed,
+                               .low = !is_signed   ? "0"
+                                      : is_clipped ? fmt::format("\u2264 -{}", top)
+                                                   : "-" + top,
+                               .middle = is_signed ? "0" : "",
+                               .high = is_clipped ? "\u2265 " + top : top,
+                               .caption = is_standardized ? "deviations from the unit's mean" : "mean activation"};
+  const std::string layer = explain::layer_text(context.graph(), table.layer);
+  const std::string noun = unit_noun(context.graph(), table.layer);
+  sheet.title = figure.title.empty() ? fmt::format("What the {}s of {} answer to", noun, layer) : figure.title;
+  const bool is_flat = noun == "unit";
+  const bool is_part = figure.faces == "all" && figure.part != "all";
+  sheet.subtitle = {fmt::format("{}, {} {}faces of {}{}",
+                                context.graph().name,
+                                with_commas(faces),
+                                is_part ? figure.part + " " : "",
+                                source_name(context),
+                                is_flat ? "" : fmt::format("; activation: the {} over positions", figure.unit.score)),
+                    is_standardized ? "Colors: class mean less the mean over all faces, in the deviations of each row"
+                                    : "Colors: mean activation of each class"};
+  sheet.table = std::move(heat);
+  sheet.notes = {
+      fmt::format("Rows stand by the class that they prefer, the most selective first. {}.", dead_text(context, table)),
+      selectivity_text(table.selectivity)};
+  return sheet;
+}
+
+}  // namespace
+
+void draw_units(const Figure& figure, ExplainContext& context, FigureOutput& output) {
+  const network::Graph& graph = context.graph();
+  const data::Dataset& dataset = context.dataset();
+  const std::vector<int> layers = figure_layers(figure, graph);
+  const auto units = figure_units(figure, graph, layers);
+  if (layers.size() > 1 && !output.has("layer"))
+    throw_usage("several layers' units need {layer} in the file name", "--layers names one layer");
+  const std::vector<int64_t> rows =
+      figure.faces == "all"
+          ? context.parts().of(figure.part)
+          : context.choose_rows(FaceSelection::parse(figure.faces), static_cast<uint64_t>(figure.method.seed));
+  const auto is_labeled = [&](int64_t row) { return dataset.labels[static_cast<size_t>(row)] != data::kUnlabeled; };
+  if (std::none_of(rows.begin(), rows.end(), is_labeled)) {
+    throw_bad_data(fmt::format("cannot compare units by class: none of the {} faces of {} has a label",
+                               with_commas(static_cast<int64_t>(rows.size())),
+                               dataset.source));
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string& name = graph.layers[static_cast<size_t>(layers[i])].name;
+    const auto path = output.path({{"layer", name}});
+    explain::UnitOptions options = figure.unit;
+    options.faces = 1;  // the extremes say whether activations have a sign
+    const UnitTable table = make_table(
+        layers[i],
+        units[i],
+        explain::survey_units(
+            context.network(), context.normalization(), dataset, rows, layers[i], options, context.listener()));
+    const report::Sheet sheet = sheet_of(figure, context, table, static_cast<int64_t>(rows.size()));
+    context.listener().line(fmt::format("{}: {}", explain::layer_text(graph, layers[i]), dead_text(context, table)));
+    const std::string most = most_selective_text(context, table);
+    if (!most.empty()) context.listener().line(fmt::format("{}: most selective: {}", name, most));
+    output.text(path, ".csv", csv_text(context, table));
+    if (output.has_raw())
+      context.listener().line(fmt::format("{}: {}.csv", name, (path.parent_path() / path.stem()).string()));
+    output.numbers(path, table.survey.class_means.index_select(0, at::tensor(table.units)));
+    output.sidecar(path,
+                   {{"layer", json_text(name)},
+                    {"units", json_list(table.units)},
+                    {"order", json_list(table.order)},
+                    {"face_count", std::to_string(rows.size())},
+                    {"class_faces", json_list(table.survey.class_faces)},
+                    {"activation", json_text(table.survey.score)},
+                    {"selectivity", json_text(selectivity_text(table.selectivity))},
+                    {"units_never_above_0", json_list(table.dead)}});
+    output.picture(
+        path,
+        sheet,
+        fmt::format(
+            "{}; {}{}", sheet.title, dead_text(context, table), most.empty() ? "" : "; most selective: " + most));
+  }
+}
+
+}  // namespace mien::figures

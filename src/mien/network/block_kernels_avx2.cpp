@@ -1,4 +1,0 @@
-#define MIEN_KERNEL_SET avx2
-#define MIEN_KERNEL_NAME "AVX2"
-#define MIEN_KERNEL_LANES 8
-#include "mien/network/convolution_kernels_body.h"

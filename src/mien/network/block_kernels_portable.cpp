@@ -1,4 +1,0 @@
-#define MIEN_KERNEL_SET portable
-#define MIEN_KERNEL_NAME "portable"
-#define MIEN_KERNEL_LANES 4
-#include "mien/network/convolution_kernels_body.h"

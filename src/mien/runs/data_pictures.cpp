@@ -1,0 +1,47 @@
+#include "mien/runs/data_pictures.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "mien/data/class_weights.h"
+#include "mien/report/gallery.h"
+#include "mien/report/gnuplot.h"
+#include "mien/report/plots.h"
+
+namespace mien::runs {
+
+void write_data_pictures(const data::Dataset& dataset, const std::filesystem::path& folder) {
+  if (!report::gnuplot_available()) return;
+  std::vector<report::ClassCounts> parts;
+  for (const data::Usage usage :
+       {data::Usage::unknown, data::Usage::training, data::Usage::public_test, data::Usage::private_test}) {
+    std::vector<int64_t> rows;
+    for (int64_t row = 0; row < dataset.size(); ++row) {
+      if (dataset.usages[static_cast<size_t>(row)] == usage) rows.push_back(row);
+    }
+    std::vector<int64_t> counts = data::class_counts(dataset, rows);
+    const bool has_labels = std::any_of(counts.begin(), counts.end(), [](int64_t count) { return count > 0; });
+    if (has_labels)
+      parts.push_back({.name = usage == data::Usage::unknown ? "all" : std::string(data::to_text(usage)),
+                       .counts = std::move(counts)});
+  }
+  if (parts.empty()) return;
+  report::plot_class_counts(folder / "classes.png", parts, dataset.class_names, "");
+  std::vector<report::Tile> tiles;
+  for (size_t c = 0; c < dataset.class_names.size(); ++c) {
+    const auto found = std::find(dataset.labels.begin(), dataset.labels.end(), static_cast<int32_t>(c));
+    if (found == dataset.labels.end()) continue;
+    const int64_t row = found - dataset.labels.begin();
+    tiles.push_back({.image = dataset.image(row), .caption = fmt::format("{}\nrow {}", dataset.class_names[c], row)});
+  }
+  report::write_gallery(folder / "examples.png",
+                        tiles,
+                        static_cast<int64_t>(tiles.size()),
+                        "One face of each class",
+                        dataset.height,
+                        dataset.width);
+}
+
+}  // namespace mien::runs

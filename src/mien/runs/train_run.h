@@ -1,0 +1,50 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mien/core/progress.h"
+#include "mien/data/dataset.h"
+#include "mien/data/leak_check.h"
+#include "mien/data/split.h"
+#include "mien/runs/experiment.h"
+#include "mien/runs/run_folder.h"
+#include "mien/runs/run_summary.h"
+
+namespace mien::runs {
+
+/// Data with its split and what the leak check said; shared by the runs of a recipe and the members of an ensemble.
+struct PreparedData {
+  data::Split split;
+  std::string leaks;  ///< one line, empty if clean
+};
+
+/// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left
+/// out). `copies`: what data::find_copies says of `dataset`, for callers that split it several times.
+PreparedData prepare(const data::Dataset& dataset,
+                     const Experiment& experiment,
+                     const data::ImageCopies& copies,
+                     ProgressListener& listener);
+PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, ProgressListener& listener);
+
+/// Throws Error for what can be told before a folder is made and anything is trained: an unknown network, weights of
+/// another one, data that the network does not take, galleries of classes that are none.
+void check_request(const Experiment& experiment, const data::Dataset& dataset);
+
+/// Trains one network in `folder` and judges it: weights, results.csv, results.png, predictions, metrics, pictures,
+/// report.html. Goes on where an earlier start stopped. Nothing if the user stopped it (run.json says "interrupted").
+std::optional<RunSummary> train_in(RunFolder& folder,
+                                   const Experiment& experiment,
+                                   const data::Dataset& dataset,
+                                   const PreparedData& prepared,
+                                   ProgressListener& listener);
+
+/// `mien train`: loads the data, chooses the folder and trains one network or, with --members, an ensemble.
+/// Returns the folder; nothing if the user stopped it.
+std::optional<std::filesystem::path> train_task(const Experiment& experiment,
+                                                const OptionSet& options,
+                                                ProgressListener& listener);
+
+}  // namespace mien::runs

@@ -1,0 +1,192 @@
+#include "mien/runs/train_run.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "core/expect_error.h"
+#include "support/small_experiment.h"
+#include <fmt/format.h>
+
+#include "mien/core/files.h"
+#include "mien/core/text.h"
+#include "mien/data/csv_writer.h"
+#include "mien/data/load.h"
+#include "mien/evaluation/predictions_csv.h"
+#include "mien/report/gnuplot.h"
+#include "mien/runs/run_summary.h"
+#include "mien/runs/weights_tasks.h"
+
+namespace mien::runs {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// One finished run with all its pictures, shared by the tests that read it.
+class FinishedRun : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fresh_folder("finished");
+    SmallExperiment small(folder_, {{"cells", "sad:neutral"}, {"seed", "5"}});
+    run_ = train_task(small.experiment, small.options, heard_).value();
+  }
+  static inline fs::path folder_;
+  static inline fs::path run_;
+  static inline Heard heard_;
+};
+
+TEST_F(FinishedRun, HoldsEveryFileOfARunFolder) {
+  std::vector<std::string> files{"args.toml",
+                                 "run.json",
+                                 "results.csv",
+                                 "weights/best.safetensors",
+                                 "weights/last.safetensors",
+                                 "checkpoint/last",
+                                 "predictions_val.csv",
+                                 "predictions_public_test.csv",
+                                 "metrics.json",
+                                 "metrics_public_test.json",
+                                 "confusion_matrix.csv",
+                                 "most_confused.csv",
+                                 "report.html"};
+  if (report::gnuplot_available()) {
+    files.insert(files.end(),
+                 {"results.png",
+                  "confusion_matrix.png",
+                  "confusion_matrix_normalized.png",
+                  "top_losses.png",
+                  "train_batch0.png",
+                  "val_batch0_pred.png",
+                  "calibration.png"});
+  }
+  for (const std::string& name : files) {
+    EXPECT_TRUE(fs::exists(run_ / name)) << name;
+    if (!fs::is_directory(run_ / name)) EXPECT_GT(fs::file_size(run_ / name), 0U) << name;
+  }
+  const auto is_event = [](const fs::directory_entry& entry) {
+    return entry.path().filename().string().starts_with("events.out.tfevents.");
+  };
+  EXPECT_EQ(std::count_if(fs::directory_iterator(run_), fs::directory_iterator(), is_event), 1);
+}
+
+TEST_F(FinishedRun, RecordsHowItCameToBe) {
+  const auto run = read_json(run_ / "run.json");
+  EXPECT_EQ(run.at("status"), "finished");
+  for (const char* key : {"mien", "commit", "compiler", "libtorch", "blas"})
+    EXPECT_FALSE(run.at("environment").at(key).get<std::string>().empty()) << key;
+  EXPECT_EQ(run.at("environment").at("threads"), 1);
+  const auto& facts = run.at("facts");
+  EXPECT_EQ(facts.at("seed"), 5);
+  EXPECT_EQ(facts.at("device"), "cpu");
+  EXPECT_EQ(facts.at("data").at("rows"), 210);
+  EXPECT_EQ(facts.at("data").at("checksum"), data::load({.data = "drawn:210"}, silent_listener()).checksum);
+  EXPECT_TRUE(contains(facts.at("split").get<std::string>(), "fraction:0.1"));
+  EXPECT_GT(facts.at("seconds").get<double>(), 0);
+  EXPECT_TRUE(contains(read_text(run_ / "args.toml"), "seed = 5  # command line: --seed 5 (default 0)"));
+}
+
+TEST_F(FinishedRun, AgreesWithItselfInEveryFile) {
+  const RunSummary summary = read_run(run_);
+  EXPECT_EQ(summary.history.size(), 2U);
+  EXPECT_DOUBLE_EQ(read_json(run_ / "metrics.json").at("accuracy").get<double>(), summary.validation_metrics->accuracy);
+  EXPECT_DOUBLE_EQ(read_json(run_ / "metrics_public_test.json").at("accuracy").get<double>(),
+                   summary.test_metrics->accuracy);
+  EXPECT_NEAR(summary.history[static_cast<size_t>(summary.best_epoch) - 1].validation_accuracy,
+              summary.validation_metrics->accuracy,
+              1e-6);
+}
+
+TEST_F(FinishedRun, IsPredictedAgainFromItsWeightsAlone) {
+  // Every face, the run's test faces among them, from a csv.
+  const auto faces = data::load({.data = "drawn:210"}, silent_listener());
+  data::write_csv(faces, folder_ / "faces.csv");
+  const PredictTaskOptions options{.weights = {(run_ / "weights" / "best.safetensors").string()},
+                                   .data = (folder_ / "faces.csv").string(),
+                                   .out = (folder_ / "p.csv").string()};
+  EXPECT_EQ(predict_task(options, silent_listener()), 210);
+  const std::vector<std::string> lines = split(read_text(folder_ / "p.csv"), '\n');
+  EXPECT_EQ(lines[0], "id,label");
+  const auto own = evaluation::read_predictions_csv(run_ / "predictions_public_test.csv");
+  ASSERT_GT(own.size(), 0);
+  for (int64_t i = 0; i < own.size(); ++i) {
+    const int64_t row = own.rows[static_cast<size_t>(i)];
+    EXPECT_EQ(lines[static_cast<size_t>(row) + 1], fmt::format("{},{}", row, own.predicted(i)));
+  }
+}
+
+TEST_F(FinishedRun, PredictsACsvWithoutLabelsByItsIds) {
+  auto faces = data::load({.data = "drawn:7"}, silent_listener());
+  faces.labels.assign(7, data::kUnlabeled);
+  for (size_t i = 0; i < 7; ++i) faces.ids[i] = 100 + static_cast<int64_t>(i);
+  data::write_csv(faces, folder_ / "test.csv", data::csv_style("kaggle-test"));
+  const PredictTaskOptions options{
+      .weights = {run_.string()}, .data = (folder_ / "test.csv").string(), .out = (folder_ / "q.csv").string()};
+  EXPECT_EQ(predict_task(options, silent_listener()), 7);
+  const std::vector<std::string> lines = split(read_text(folder_ / "q.csv"), '\n');
+  ASSERT_EQ(lines.size(), 9U);
+  EXPECT_EQ(lines[8], "");
+  EXPECT_TRUE(lines[1].ends_with(",0") || parse_int(lines[1].substr(lines[1].find(',') + 1)).value() < 7) << lines[1];
+}
+
+TEST_F(FinishedRun, IsJudgedAgainAsItJudgedItself) {
+  const WithoutPictures quick;
+  data::write_csv(data::load({.data = "drawn:210"}, silent_listener()), folder_ / "faces.csv");
+  PredictTaskOptions options{.weights = {run_.string()},
+                             .data = (folder_ / "faces.csv").string(),
+                             .out = (folder_ / "eval").string(),
+                             .usage = "public-test"};
+  const auto metrics = eval_task(options, {}, silent_listener());
+  EXPECT_EQ(metrics.accuracy, read_run(run_).test_metrics->accuracy);
+  EXPECT_TRUE(fs::exists(folder_ / "eval" / "predictions_eval.csv"));
+  options.usage = "private-test";
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::bad_data, [&] { eval_task(options, {}, silent_listener()); }), "private-test"));
+}
+
+TEST_F(FinishedRun, IsReportedAgainWithTheSameBytes) {
+  const std::string before = read_text(run_ / "report.html");
+  fs::remove(run_ / "report.html");
+  EXPECT_EQ(recipes::report_task(run_, silent_listener()), run_ / "report.html");
+  EXPECT_TRUE(read_text(run_ / "report.html") == before);
+}
+
+TEST_F(FinishedRun, DoesNotDifferFromItself) {
+  const auto comparison = compare_task(run_, run_, "auto");
+  const auto json = nlohmann::json::parse(comparison.json);
+  EXPECT_EQ(json.at("accuracy").at("difference"), 0);
+  EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { compare_task(run_, folder_ / "none", "auto"); }), "none"));
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::bad_data, [&] { compare_task(run_, run_, "vote"); }), "predictions_vote.csv"));
+}
+
+TEST(TrainTask, WarnsOfLeaksAndDropsThemOnRequest) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("leaks");
+  const auto faces = data::load({.data = "drawn:140"}, silent_listener());
+  const auto twice = data::concatenate(faces, faces);
+  data::write_csv(twice, folder / "twice.csv");
+  Heard heard;
+  SmallExperiment small(folder, {{"data", (folder / "twice.csv").string()}, {"near-copies", "false"}});
+  ASSERT_TRUE(train_task(small.experiment, small.options, heard));
+  EXPECT_TRUE(contains(heard.warnings, "--drop-leaks"));
+  Heard again;
+  SmallExperiment clean(folder,
+                        {{"data", (folder / "twice.csv").string()}, {"near-copies", "false"}, {"drop-leaks", "true"}});
+  const auto run = train_task(clean.experiment, clean.options, again);
+  ASSERT_TRUE(run);
+  EXPECT_FALSE(contains(again.warnings, "--drop-leaks"));
+  EXPECT_TRUE(contains(read_json(*run / "run.json").at("facts").at("leaks").get<std::string>(), "were left out"));
+}
+
+TEST(TrainTask, StartsFromTheWeightsOfARunFolder) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("weights");
+  SmallExperiment first(folder);
+  const auto run = train_task(first.experiment, first.options, silent_listener());
+  SmallExperiment second(folder, {{"weights", run->string()}, {"lr", "0"}, {"epochs", "1"}, {"name", "second"}});
+  const auto more = train_task(second.experiment, second.options, silent_listener());
+  EXPECT_EQ(read_run(*more).history.size(), 1U);
+  EXPECT_EQ(second.options.find("weights")->text(), run->string());
+}
+
+}  // namespace
+}  // namespace mien::runs
