@@ -1,12 +1,15 @@
-# Everything Mien is built with. Debian 12's packages satisfy all of it (script/install-dependencies lists them).
+# Everything Mien is built with. The packages of Debian 12 and later satisfy all of it (script/install-dependencies lists them).
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 
 # Debian ships libtorch's CMake files; a python wheel's libtorch is found through CMAKE_PREFIX_PATH.
 find_package(Torch REQUIRED)
 add_library(mien_torch INTERFACE)
-target_link_libraries(mien_torch INTERFACE ${TORCH_LIBRARIES})
-target_include_directories(mien_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+add_library(Mien::torch ALIAS mien_torch)
+set_target_properties(mien_torch PROPERTIES EXPORT_NAME torch)
+# An installed Mien asks the libtorch of the machine that it is used on (MienConfig.cmake.in).
+target_link_libraries(mien_torch INTERFACE "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
+target_include_directories(mien_torch SYSTEM INTERFACE "$<BUILD_INTERFACE:${TORCH_INCLUDE_DIRS}>")
 string(REPLACE " " ";" MIEN_TORCH_CXX_FLAGS "${TORCH_CXX_FLAGS}")
 if(MIEN_TORCH_CXX_FLAGS)
   target_compile_options(mien_torch INTERFACE ${MIEN_TORCH_CXX_FLAGS})

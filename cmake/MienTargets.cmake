@@ -1,10 +1,16 @@
 # mien_add_library(FOLDER SOURCES a.cpp ... [PUBLIC mien_x ...] [PRIVATE lib ...] [TORCH])
-# One static library per folder of src/mien, named mien_FOLDER. TORCH: its files use libtorch's headers.
+# One static library per folder of src/mien: target mien_FOLDER, for other projects Mien::FOLDER. TORCH: its files use
+# libtorch's headers.
 function(mien_add_library folder)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   set(target mien_${folder})
   add_library(${target} STATIC ${ARG_SOURCES})
-  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
+  add_library(Mien::${folder} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${folder})
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${target} PUBLIC ${ARG_PUBLIC} fmt::fmt Threads::Threads PRIVATE ${ARG_PRIVATE})
   mien_compile_options(${target})
   # A section a function, so that the linker can leave out of `mien` what needs libtorch (src/mien/cli/CMakeLists.txt).
@@ -14,6 +20,7 @@ function(mien_add_library folder)
     target_link_libraries(${target} PUBLIC mien_torch)
     mien_use_torch_pch(${target})
   endif()
+  install(TARGETS ${target} EXPORT MienTargets COMPONENT development)
 endfunction()
 
 function(mien_compile_options target)

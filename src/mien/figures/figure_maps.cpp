@@ -132,10 +132,10 @@ std::vector<FaceMap> compute(const Figure& figure,
                 .values = floats(maps.values[static_cast<int64_t>(i)]),
                 .range = {},
                 .layer = layer,
-                .facts = {},
+                .diagnostics = {},
                 .measures = {}};
     map.range = report::measure_map(map.values, figure.clip);
-    if (!maps.facts.empty()) map.facts = maps.facts[i];
+    if (!maps.diagnostics.empty()) map.diagnostics = maps.diagnostics[i];
     for (const auto& [name, values] : measured.values) {
       if (i < values.size() && std::isfinite(values[i])) map.measures[name] = values[i];
     }
@@ -159,7 +159,7 @@ std::string target_text(const ExplainContext& context, const FaceMap& map) {
 /// "convergence error 0.012, r2 0.71"
 std::string facts_text(const FaceMap& map) {
   std::vector<std::string> parts;
-  for (const auto& [name, value] : map.facts) {
+  for (const auto& [name, value] : map.diagnostics) {
     std::string words = name;
     std::replace(words.begin(), words.end(), '_', ' ');
     parts.push_back(fmt::format("{} {}", words, short_number(value)));
@@ -211,7 +211,7 @@ int64_t map_factor(const ExplainContext& context) { return std::max<int64_t>(1, 
 /// Side of the tile that they fill, units.
 int64_t map_tile(const ExplainContext& context) { return (face_pixels(context) * map_factor(context) + 1) / 2; }
 
-bool has_regions(const FaceMap& map) { return map.facts.contains("segments"); }
+bool has_regions(const FaceMap& map) { return map.diagnostics.contains("segments"); }
 
 report::Panel panel_of(const std::string& name,
                        const Figure& figure,
@@ -283,7 +283,7 @@ std::vector<std::pair<std::string, std::string>> map_facts(const Figure& figure,
                                                            const ExplainContext& context,
                                                            const FaceMap& map) {
   nlohmann::ordered_json facts = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : map.facts)
+  for (const auto& [name, value] : map.diagnostics)
     facts[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
   nlohmann::ordered_json measures = nlohmann::ordered_json::object();
   for (const auto& [name, value] : map.measures) measures[name] = value;
@@ -357,7 +357,7 @@ void draw(const Figure& figure,
   }
   sheet.grids.push_back(std::move(grid));
   explain_colors(sheet, maps);
-  if (maps.size() == 1 && !first.facts.empty()) sheet.notes.push_back(facts_text(first));
+  if (maps.size() == 1 && !first.diagnostics.empty()) sheet.notes.push_back(facts_text(first));
   if (maps.size() == 1) {
     if (std::string text = measures_text(first); !text.empty()) sheet.notes.push_back(std::move(text));
   }
