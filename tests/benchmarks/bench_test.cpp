@@ -23,6 +23,8 @@
 #include "mien/runtime/roofline.h"
 
 namespace mien::benchmarks {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 using nlohmann::json;

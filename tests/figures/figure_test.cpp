@@ -19,6 +19,8 @@
 #include "mien/runs/train_run.h"
 
 namespace mien::figures {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -99,7 +101,7 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   const fs::path folder = fresh_folder("explain");
   const WithoutPictures quick;
   Heard heard;
-  draw_figures_of_run(look(folder), {saliency()}, heard);
+  draw_figures(look(folder), {saliency()}, heard);
   EXPECT_TRUE(contains(heard.warnings, "gnuplot")) << "numbers without pictures are announced";
 
   // The map, computed by hand: the absolute gradient of the predicted class's logit.
@@ -142,7 +144,7 @@ TEST(Explain, NamesTheLayerThatWasChosen) {
   figure.method.layer = "conv2";
   figure.measure = false;
   Heard heard;
-  draw_figures_of_run(look(folder), {figure}, heard);
+  draw_figures(look(folder), {figure}, heard);
   EXPECT_TRUE(contains(heard.lines, "grad-cam looks at conv2 (48*12*12)"));
   EXPECT_EQ(read_json(folder / "grad-cam" / "row3.json").at("layer"), "conv2 (48*12*12)");
 }
@@ -162,7 +164,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
   Figure figure = saliency();
   figure.measure = false;
   Heard heard;
-  draw_figures_of_run(options, {figure}, heard);
+  draw_figures(options, {figure}, heard);
   EXPECT_TRUE(contains(heard.warnings, "saliency of row 3 for angry shows nothing: all zero"));
   EXPECT_EQ(read_json(folder / "saliency" / "row3.json").at("problem"), "all zero");
 }
@@ -178,7 +180,7 @@ TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
   jpg.file = "{class}.jpg";
   std::vector<std::string> bytes;
   for (const char* name : {"a", "b"}) {
-    for (const runs::DrawnPicture& picture : draw_figures_of_run(look(folder / name), {figure, jpg}, silent_listener()))
+    for (const runs::DrawnPicture& picture : draw_figures(look(folder / name), {figure, jpg}, silent_listener()))
       bytes.push_back(read_text(picture.path));
   }
   ASSERT_EQ(bytes.size(), 8U);
@@ -193,7 +195,7 @@ TEST(Explain, RefusesWhatTheNetworkCannotDoBeforeItReadsTheData) {
     change(figure);
     ExplainRunOptions options = look("/nonexistent");
     options.data = "/nonexistent.csv";
-    return error_line(ErrorCode::usage, [&] { draw_figures_of_run(options, {figure}, silent_listener()); });
+    return error_line(ErrorCode::usage, [&] { draw_figures(options, {figure}, silent_listener()); });
   };
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.methods = {"salience"}; }), "did you mean 'saliency'?"));
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.methods = {"guided-backprop"}; }), "guided-backprop for leaky4"));
@@ -209,7 +211,7 @@ TEST(Explain, RefusesRowsAndTargetsThatDoNotExist) {
     Figure figure = saliency();
     change(figure);
     return error_line(ErrorCode::usage,
-                      [&] { draw_figures_of_run(look(fresh_folder("rows")), {figure}, silent_listener()); });
+                      [&] { draw_figures(look(fresh_folder("rows")), {figure}, silent_listener()); });
   };
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.faces = "rows:70"; }), "row 70 does not exist"));
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.target = "hapy"; }), "did you mean 'happy'?"));
@@ -226,7 +228,7 @@ TEST(Inside, WritesWeightsOutputsAndAscentAsNumbers) {
                  .units = "0-3"};
   Figure ascent{.kind = FigureKind::ascent, .file = "ascent_{layer}.png", .layers = {"conv1"}, .units = "0-4"};
   ascent.ascent.steps = 5;
-  draw_figures_of_run(look(folder), {weights, outputs, ascent}, silent_listener());
+  draw_figures(look(folder), {weights, outputs, ascent}, silent_listener());
 
   const network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
   const at::Tensor kernel = loaded.network.tensor("conv2.weight").select(1, 0).contiguous();

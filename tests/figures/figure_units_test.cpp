@@ -17,6 +17,8 @@
 #include "mien/report/gnuplot.h"
 
 namespace mien::figures {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 namespace fs = std::filesystem;

@@ -7,6 +7,8 @@
 #include "mien/runs/weights_tasks.h"
 
 namespace mien::recipes {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 namespace fs = std::filesystem;

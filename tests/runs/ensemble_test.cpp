@@ -11,10 +11,13 @@
 #include "mien/data/load.h"
 #include "mien/data/split.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/recipes/recipe.h"
 #include "mien/runs/train_run.h"
 #include "mien/runs/weights_tasks.h"
 
 namespace mien::runs {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 namespace fs = std::filesystem;

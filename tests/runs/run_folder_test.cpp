@@ -6,6 +6,8 @@
 #include "mien/core/files.h"
 
 namespace mien::runs {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 TEST(RunFolder, CountsUpWhereTheNameIsTaken) {

@@ -12,11 +12,14 @@
 #include "mien/data/csv_writer.h"
 #include "mien/data/load.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/recipes/recipe.h"
 #include "mien/report/gnuplot.h"
 #include "mien/runs/run_summary.h"
 #include "mien/runs/weights_tasks.h"
 
 namespace mien::runs {
+using namespace test_support;  // NOLINT(google-build-using-namespace)
+
 namespace {
 
 namespace fs = std::filesystem;

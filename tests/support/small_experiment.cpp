@@ -7,7 +7,7 @@
 #include "mien/core/files.h"
 #include "mien/runtime/environment.h"
 
-namespace mien::testing {
+namespace mien::test_support {
 namespace {
 
 std::filesystem::path root() {
@@ -51,4 +51,4 @@ nlohmann::json read_json(const std::filesystem::path& file) { return nlohmann::j
 WithoutPictures::WithoutPictures() : path_(std::getenv("PATH")) { ::setenv("PATH", "/nonexistent", 1); }
 WithoutPictures::~WithoutPictures() { ::setenv("PATH", path_.c_str(), 1); }
 
-}  // namespace mien::testing
+}  // namespace mien::test_support

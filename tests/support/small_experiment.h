@@ -12,7 +12,7 @@
 #include "mien/core/progress.h"
 #include "mien/runs/experiment.h"
 
-namespace mien::testing {
+namespace mien::test_support {
 
 /// Collects what a task says.
 struct Heard final : ProgressListener {
@@ -45,4 +45,4 @@ class WithoutPictures {
   std::string path_;
 };
 
-}  // namespace mien::testing
+}  // namespace mien::test_support

@@ -33,7 +33,7 @@ struct FaceMap {
   std::vector<float> values;
   report::MapRange range;
   std::string layer;  // "max_pool4 (128*3*3)", or empty
-  std::map<std::string, double> facts;
+  std::map<std::string, double> diagnostics;
   std::map<std::string, double> measures;  // of faithfulness; only those that are defined
 };
 
