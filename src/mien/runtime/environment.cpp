@@ -15,8 +15,8 @@
 #include "mien/core/parallel.h"
 #include "mien/data/readers/image_io.h"
 #include "mien/report/gnuplot.h"
+#include "mien/runtime/memory.h"
 #include "mien/runtime/roofline.h"
-#include "mien/runtime/tensor_memory.h"
 #include "mien/version.h"
 
 namespace mien::runtime {
@@ -51,7 +51,7 @@ std::string cpu_capability() {
 }  // namespace
 
 void configure_threads(int count) {
-  reuse_tensor_memory();
+  keep_freed_memory();
   // Before the pools start: threads take over this setting from the one that makes them. Activations and gradients that
   // fade below the smallest normal float would otherwise slow the processor down many times.
   at::globalContext().setFlushDenormal(true);

@@ -25,7 +25,7 @@ struct Environment {
   std::string cpu_capability;  ///< vector instructions libtorch uses ("AVX512")
 };
 
-/// Lets tensors reuse memory (tensor_memory.h), flushes denormal numbers to zero and sets the number of threads of this
+/// Lets tensors reuse memory (memory.h), flushes denormal numbers to zero and sets the number of threads of this
 /// process's libtorch, BLAS and own loops; 0 means all cores. Debian's libtorch starts with one.
 void configure_threads(int count);
 
