@@ -22,6 +22,8 @@ target_link_libraries(mien_torch INTERFACE OpenMP::OpenMP_CXX)
 
 if(MIEN_WITH_VISION)
   find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(pangocairo REQUIRED IMPORTED_TARGET pangocairo)
 endif()
 if(MIEN_WITH_TESTS)
   find_package(GTest REQUIRED)

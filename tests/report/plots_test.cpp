@@ -7,8 +7,8 @@
 #include "report/tools.h"
 
 #include "mien/core/error.h"
+#include "mien/report/canvas.h"
 #include "mien/report/colors.h"
-#include "mien/report/text_width.h"
 
 namespace mien::report {
 namespace {
@@ -267,19 +267,6 @@ TEST(Colors, LetTextStandOutFromEveryShade) {
     const double low = std::min(shade.luminance(), text_color_on(shade).luminance());
     EXPECT_GE((high + 0.05) / (low + 0.05), 4) << "contrast at " << i << " %";
   }
-}
-
-TEST(TextWidth, IsTheSumOfTheFontsAdvances) {
-  EXPECT_DOUBLE_EQ(text_width("il", 7.5), 5.56);
-  EXPECT_DOUBLE_EQ(text_width("", 11), 0);
-  EXPECT_GT(text_width("W", 11), 3 * text_width("i", 11));
-}
-
-TEST(TextWidth, CutsBetweenCharactersAndSaysSo) {
-  EXPECT_EQ(fit_text("short", 11, 100), "short");
-  const std::string cut = fit_text("\u00fc\u00fc\u00fc\u00fc\u00fc\u00fc\u00fc\u00fc", 11, 60);
-  EXPECT_TRUE(cut.ends_with("\u00fc\u2026")) << cut;
-  EXPECT_LE(text_width(cut, 11), 61);
 }
 
 }  // namespace

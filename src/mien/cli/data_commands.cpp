@@ -62,6 +62,9 @@ class InfoCommand final : public DataCommand<InfoCommand> {
                 {.name = "pictures-in",
                  .help = "folder to write classes.png (counts) and examples.png (a face of each class) into"});
   }
+  int run(const Call& call) override {
+    return pictures_.empty() ? DataCommand::run(call) : ComputingCommand::run(call);
+  }
   int compute(const Call& call) {
     const data::Dataset faces = load(call);
     if (!pictures_.empty()) runs::write_data_pictures(faces, pictures_);
@@ -177,14 +180,13 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
   std::vector<Positional> positionals() override {
     return {{"out", "folder to write faces.csv and preview.png into", &out_}};
   }
-  int run(const Call& call) override { return pictures_ ? ComputingCommand::run(call) : compute(call); }
   int compute(const Call& call) {
     const data::Dataset faces = data::draw_faces(draw_);
     const std::filesystem::path folder = out_;
     data::write_csv(faces, folder / "faces.csv");
     const std::string csv = (folder / "faces.csv").string();
     std::string text = fmt::format("{} faces in {}", with_commas(faces.size()), csv);
-    if (report::gnuplot_available()) {
+    if (report::can_draw()) {
       write_preview(faces, folder / "preview.png");
       text += fmt::format(", some of them in {}", (folder / "preview.png").string());
     }
@@ -251,6 +253,7 @@ class PreviewCommand final : public DataCommand<PreviewCommand> {
     options.group("preview");
     options.add(&out_, {.name = "out", .help = "picture to write"});
   }
+  int run(const Call& call) override { return ComputingCommand::run(call); }
   int compute(const Call& call) {
     const data::Dataset faces = load(call);
     const data::Augmenter augmenter(augment_, faces.height, faces.width);

@@ -11,8 +11,6 @@
 #include "mien/core/files.h"
 #include "mien/core/npy.h"
 #include "mien/core/text.h"
-#include "mien/data/readers/image_io.h"
-#include "mien/report/gnuplot.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::figures {
@@ -45,14 +43,8 @@ std::filesystem::path FigureOutput::path(const std::map<std::string, std::string
 
 void FigureOutput::picture(const std::filesystem::path& path, const report::Sheet& sheet, const std::string& caption) {
   if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while drawing explanations");
-  if (raw_ && !report::gnuplot_available()) return;
-  const std::string png = report::sheet_png(sheet);
-  if (path.extension() == ".png") {
-    write_atomic(path, png);
-  } else {
-    const data::RgbImage image = data::decode_rgb(png);
-    data::write_jpeg_rgb(path, image.pixels, image.height, image.width);
-  }
+  if (raw_ && !report::can_draw()) return;
+  report::write_sheet(path, sheet);
   drawn_.push_back({path, caption});
 }
 

@@ -23,7 +23,7 @@ class FigureOutput {
   bool has(const std::string& token) const;
   /// The file's path with its {tokens} replaced; tokens that are not given stay out.
   std::filesystem::path path(const std::map<std::string, std::string>& tokens) const;
-  /// Draws `sheet` as png or jpg. Without gnuplot the picture is left out where its numbers are written.
+  /// Draws `sheet` by the ending of `path`. In a build without pictures the picture is left out where its numbers are written.
   void picture(const std::filesystem::path& path, const report::Sheet& sheet, const std::string& caption);
   /// Writes `values` beside the picture, as .npy with the picture's name (and `suffix`). Nothing without raw.
   void numbers(const std::filesystem::path& picture, const at::Tensor& values, const std::string& suffix = {}) const;

@@ -5,10 +5,9 @@
 #include <span>
 #include <string>
 
-namespace mien::report {
+#include "mien/report/sheet.h"
 
-/// Color of the line around a face.
-enum class TileFrame { none, right, wrong };
+namespace mien::report {
 
 /// One face of a gallery.
 struct Tile {
@@ -17,9 +16,9 @@ struct Tile {
   TileFrame frame = TileFrame::none;
 };
 
-/// Contact sheet of `tiles`, `columns` in a row, each of `height` x `width` pixels enlarged to about 150 units with its
-/// caption below, under `title` (which may be empty). Png or svg by the ending of `path`. Throws Error(usage) for no
-/// tiles, no columns, more than 400 tiles or an image of another size, and as write_picture does (gnuplot.h).
+/// A sheet of `tiles`, `columns` in a row, each of `height` x `width` pixels enlarged to about 144 units with its
+/// caption below, under `title` (which may be empty). Written as write_sheet does. Throws Error(usage) for no tiles, no
+/// columns, more than 400 tiles or an image of another size.
 void write_gallery(const std::filesystem::path& path,
                    std::span<const Tile> tiles,
                    int64_t columns,

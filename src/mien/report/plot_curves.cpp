@@ -7,10 +7,10 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/report/canvas.h"
 #include "mien/report/colors.h"
 #include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
-#include "mien/report/text_width.h"
 
 namespace mien::report {
 namespace {

@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "mien/report/gallery.h"
+#include "mien/report/canvas.h"
+#include "mien/report/heat_table.h"
 #include "mien/report/raster.h"
 
 namespace mien::report {
+
+/// Color of the line around a picture.
+enum class TileFrame { none, right, wrong };
 
 /// One picture of a sheet.
 struct Panel {
@@ -28,21 +31,6 @@ struct PanelGrid {
   std::vector<Panel> panels;
 };
 
-/// Numbers by row and column as colors. Many rows stand in blocks side by side.
-struct HeatTable {
-  struct Row {
-    std::string name;            ///< left of its cells
-    std::vector<double> values;  ///< one a column; one that is not finite is hatched
-    std::string note;            ///< right of them
-    bool begins_group = false;   ///< stands a little apart from the row above
-  };
-  std::vector<std::string> columns;  ///< headings, written upwards
-  std::string note_heading;
-  std::vector<Row> rows;
-  bool is_signed = false;  ///< signed_color around 0 instead of heat_color from 0
-  double shown = 1;        ///< magnitude that gets the last color, as do all larger ones
-};
-
 /// What the colors of maps stand for, drawn as a bar at the right.
 struct ColorBar {
   bool is_signed = false;
@@ -52,7 +40,7 @@ struct ColorBar {
 
 /// Pictures with everything a reader needs to read them.
 struct Sheet {
-  std::string title;
+  std::string title;                  ///< broken between words where it is wider than the page
   std::vector<std::string> subtitle;  ///< lines below the title
   std::optional<HeatTable> table;     ///< above the grids
   std::vector<PanelGrid> grids;       ///< one below the other
@@ -60,8 +48,14 @@ struct Sheet {
   std::vector<std::string> notes;  ///< lines below the pictures; lines too long are broken between words
 };
 
-/// The sheet as a png. The same sheet gives the same bytes. Throws Error(usage) for no panel and no table, an image
-/// larger than its tile or a page of more than 100 million pixels, and as run_gnuplot.
+/// The sheet laid out; write_picture (canvas.h) writes it. Throws Error(usage) for no panel and no table, and for an
+/// image larger than its tile.
+Canvas drawn_sheet(const Sheet& sheet);
+
+/// Writes the sheet as png, jpg, svg or pdf by the ending of `path`. Throws as drawn_sheet and write_picture.
+void write_sheet(const std::filesystem::path& path, const Sheet& sheet);
+
+/// The sheet as a png. The same sheet gives the same bytes. Throws as write_sheet.
 std::string sheet_png(const Sheet& sheet);
 
 }  // namespace mien::report
