@@ -200,5 +200,48 @@ TEST(WriteAtomic, SaysWhyAPlaceCannotBeWritten) {
   EXPECT_EQ(read_text(folder / "file"), kOld);
 }
 
+TEST(CheckOutput, RefusesToReplaceAnInputUnderAnyName) {
+  const TemporaryFolder folder;
+  write_atomic(folder / "in/data.csv", kOld);
+  std::filesystem::create_symlink(folder / "in/data.csv", folder / "link.csv");
+  const std::vector<std::filesystem::path> inputs{folder / "absent", folder / "in/data.csv"};
+  for (const auto& output : {folder / "in/data.csv", folder / "in/../in/./data.csv", folder / "link.csv"}) {
+    const std::string line = error_line(ErrorCode::usage, [&] { check_output(output, inputs, "--out"); });
+    EXPECT_TRUE(contains(line, "--out: " + output.string() + " is read by this command")) << line;
+  }
+  check_output(folder / "new/folder/out.csv", inputs, "--out");
+  check_output("/dev/null", std::vector<std::filesystem::path>{"/dev/null"}, "--out");  // replaced by nobody
+  EXPECT_FALSE(std::filesystem::exists(folder / "new")) << "a check makes nothing";
+}
+
+TEST(CheckOutput, SaysBeforehandWhyAPlaceCannotBeWritten) {
+  const TemporaryFolder folder;
+  write_atomic(folder / "file", kOld);
+  EXPECT_TRUE(contains(error_line(ErrorCode::failed, [&] { check_output(folder / "file/out.csv", {}, "--out"); }),
+                       "Not a directory"));
+  EXPECT_TRUE(contains(error_line(ErrorCode::failed, [&] { check_output_folder(folder / "file", "--project"); }),
+                       "--project: cannot write into"));
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::failed, [&] { check_output(folder.path(), {}, "--out"); }), "is a folder"));
+}
+
+TEST(WriteAtomic, NamesTheReasonWhyItsFolderCannotBeMade) {
+  const TemporaryFolder folder;
+  write_atomic(folder / "file", kOld);
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::failed, [&] { write_atomic(folder / "file/sub/out", "x"); }), "Not a directory"));
+}
+
+TEST(RemovePartialFiles, SweepsWhatKilledWritersLeftAndNothingElse) {
+  const TemporaryFolder folder;
+  const char* const kept[] = {"run.json", "a/thesis.partial", "a/x.1-.partial", "partial", "a/x.12-3.partial.txt"};
+  const char* const swept[] = {"run.json.1-0.partial", "weights/best.safetensors.4711-12.partial"};
+  for (const char* name : kept) write_atomic(folder / name, kOld);
+  for (const char* name : swept) write_atomic(folder / name, kOld);
+  remove_partial_files(folder.path());
+  for (const char* name : kept) EXPECT_TRUE(std::filesystem::exists(folder / name)) << name;
+  for (const char* name : swept) EXPECT_FALSE(std::filesystem::exists(folder / name)) << name;
+}
+
 }  // namespace
 }  // namespace mien

@@ -156,7 +156,7 @@ BenchReport bench_explain(const BenchOptions& options, int64_t faces, ProgressLi
                           {.what = "ascent, box3, 64 filters x 3 x 500"}};
   forward_seconds(leaky4, images, 2 * options.batch_size, options.batch_size);
   for (int64_t round = 0; round < options.rounds; ++round) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
     listener.progress("round", round + 1, options.rounds, "");
     const char* const perturbations[] = {"lime", "rise", "occlusion"};
     for (size_t i = 0; i < 3; ++i) {

@@ -131,7 +131,7 @@ class Scaling {
  private:
   /// A point that cannot be measured (a batch of one face has no batch statistics) is left out.
   void add(Series& series, double x, const network::Graph& graph, int64_t batch_size) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+    if (listener_.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
     listener_.progress("bench scaling by " + series.name,
                        static_cast<int64_t>(series.x.size()),
                        static_cast<int64_t>(series.x.size()) + 1,
@@ -200,7 +200,7 @@ class Scaling {
         std::max<int64_t>(2, std::llround(rate * scaling_.seconds / static_cast<double>(options_.batch_size)) / 2) *
         options_.batch_size;
     for (const int64_t factor : {1, 2, 3, 4, 6, 8}) {
-      if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+      if (listener_.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
       const data::Dataset faces = random_faces(graph_, factor * unit);
       series.x.push_back(static_cast<double>(faces.size()));
       series.mien.push_back(epoch_seconds(graph_, faces, options_.batch_size));

@@ -51,7 +51,7 @@ Pairs measure(const BenchOptions& options,
     Pair pair{
         .network = graph.name, .mien = {}, .pytorch = {}, .multiply_adds = static_cast<double>(graph.multiply_adds())};
     for (int64_t round = 0; round < options.rounds; ++round) {
-      if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+      if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
       listener.progress(fmt::format("bench {} {}", mode, name), round, options.rounds, "");
       pair.mien.push_back(mien(graph));
       for (const PytorchMemory memory : kPytorchMemories) {
@@ -247,7 +247,7 @@ BenchReport bench_latency(const BenchOptions& options, ProgressListener& listene
 BenchReport bench_memory(const BenchOptions& options, ProgressListener& listener) {
   Pairs pairs;
   for (const std::string& name : options.networks) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
     listener.progress("bench memory", std::ssize(pairs.rows), static_cast<int64_t>(options.networks.size()), name);
     const network::Graph graph = network::load_graph(name);
     const ChildResult mien = run_child({sibling_program("mien-compute"),
@@ -295,7 +295,7 @@ BenchReport bench_start(const BenchOptions& options, int64_t runs, ProgressListe
   const auto time = [&](const std::vector<std::string>& words, bool must_succeed) {
     std::vector<double> times;
     for (int64_t run = 0; run <= runs; ++run) {
-      if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
+      if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
       const ChildResult child = run_child(words);
       if (child.seconds == 0 || (must_succeed && !child.succeeded)) return 0.0;
       if (run > 0) times.push_back(1e3 * child.seconds);  // the first start fills the file cache

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -103,7 +104,11 @@ void write_atomic(const fs::path& path, std::string_view bytes) {
 void write_atomic(const fs::path& path,
                   const std::function<void(const std::function<void(std::string_view)>& sink)>& fill) {
   std::error_code ignored;
-  if (path.has_parent_path()) fs::create_directories(path.parent_path(), ignored);
+  if (path.has_parent_path()) {
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error && !fs::is_directory(path.parent_path(), ignored)) throw_write_error(path, error.value());
+  }
   const fs::file_status status = fs::status(path, ignored);
   if (fs::is_directory(status)) throw_write_error(path, EISDIR);
 
@@ -131,6 +136,67 @@ void write_atomic(const fs::path& path,
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+void check_output_folder(const fs::path& folder, const std::string& option) {
+  std::error_code error;
+  fs::path existing = fs::absolute(folder, error);
+  while (existing.has_relative_path() && !fs::exists(existing, error)) {
+    // What may not be looked at (a folder above it is closed) is not "missing".
+    if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) break;
+    existing = existing.parent_path();
+  }
+  int reason = error && !fs::exists(existing, error) ? error.value() : 0;
+  if (reason == 0 && !fs::is_directory(existing, error)) reason = ENOTDIR;
+  if (reason == 0 && ::access(existing.c_str(), W_OK | X_OK) != 0) reason = errno;
+  if (reason == 0) return;
+  throw_failed(fmt::format("{}: cannot write into {}: {}{}",
+                           option,
+                           folder.string(),
+                           std::strerror(reason),
+                           existing == fs::absolute(folder, error) ? "" : fmt::format(" ({})", existing.string())),
+               "choose a folder that may be written");
+}
+
+void check_output(const fs::path& output, std::span<const fs::path> inputs, const std::string& option) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(output, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) return;
+  if (fs::is_directory(status)) {
+    throw_failed(fmt::format("{}: cannot write {}: it is a folder, expected a file", option, output.string()),
+                 "name a file in it");
+  }
+  for (const fs::path& input : inputs) {
+    if (!fs::equivalent(output, input, ignored)) continue;
+    throw_usage(fmt::format("{}: {} is read by this command, and would be replaced", option, output.string()),
+                "choose another file");
+  }
+  if (fs::exists(status) && ::access(output.c_str(), W_OK) != 0) {
+    throw_failed(fmt::format("{}: cannot write {}: {}", option, output.string(), std::strerror(errno)),
+                 "choose a file that may be written");
+  }
+  // A link's file is replaced where it lies.
+  const fs::path target = fs::exists(status) ? fs::canonical(output, ignored) : output;
+  check_output_folder(target.has_parent_path() ? target.parent_path() : fs::path("."), option);
+}
+
+void remove_partial_files(const fs::path& folder) {
+  const auto is_partial = [](std::string_view name) {  // NAME.PID-N.partial
+    if (!name.ends_with(".partial")) return false;
+    name.remove_suffix(std::string_view(".partial").size());
+    const std::string_view number = name.substr(name.rfind('.') + 1);
+    const size_t dash = number.find('-');
+    return name.find('.') != std::string_view::npos && dash != std::string_view::npos && dash > 0 &&
+           dash + 1 < number.size() && number.find_first_not_of("0123456789-") == std::string_view::npos;
+  };
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && at != end;
+       at.increment(error)) {
+    if (is_partial(at->path().filename().string()) && at->is_regular_file(error)) found.push_back(at->path());
+  }
+  for (const fs::path& path : found) fs::remove(path, error);
 }
 
 MappedFile::MappedFile(const fs::path& path) {

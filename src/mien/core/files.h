@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,21 @@ void write_atomic(const std::filesystem::path& path, std::string_view bytes);
 /// As write_atomic, for content produced in pieces: `fill` calls the given sink as often as it likes.
 void write_atomic(const std::filesystem::path& path,
                   const std::function<void(const std::function<void(std::string_view)>& sink)>& fill);
+
+/// What can be told of an output before anything is computed. Throws Error(usage) if writing `output` would replace one
+/// of `inputs` (the same file, also through links), and Error(failed) if it could not be written: a folder, or a folder
+/// above it that is no folder or may not be written. Devices and pipes are never replaced. `option` ("--out") begins
+/// the message.
+void check_output(const std::filesystem::path& output,
+                  std::span<const std::filesystem::path> inputs,
+                  const std::string& option);
+
+/// The same for a folder that files are written into, made or to be made.
+void check_output_folder(const std::filesystem::path& folder, const std::string& option);
+
+/// Removes what killed writers left below `folder` (NAME.PID-N.partial, as write_atomic calls them). Only for a folder
+/// in which nobody else writes.
+void remove_partial_files(const std::filesystem::path& folder);
 
 /// Read-only view of a whole file in memory (mmap), unmapped on destruction. A pipe's content is copied, up to 4 GiB.
 class MappedFile {

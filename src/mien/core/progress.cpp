@@ -17,6 +17,8 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it"
 
 }  // namespace
 
+bool ProgressListener::stop_requested() const { return mien::stop_requested(); }
+
 ProgressListener& silent_listener() {
   static SilentListener listener;
   return listener;

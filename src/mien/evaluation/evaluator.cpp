@@ -82,7 +82,7 @@ Predictions predict(const network::Network& network,
   const at::Device device = network.tensors().empty() ? at::Device(at::kCPU) : network.tensors().front().device();
 
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
     const int64_t n = std::min(options.batch_size, count - begin);
     const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     const at::Tensor images = normalized_images(dataset, normalization, part).to(device);

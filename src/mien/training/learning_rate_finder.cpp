@@ -61,7 +61,7 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   const int64_t batch_size =
       std::min<int64_t>(options.loop.batch_size, static_cast<int64_t>(input.training_rows.size()));
   for (int64_t step = 0; step < steps; ++step) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking for a learning rate");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking for a learning rate");
     if (static_cast<int64_t>(order.size()) < batch_size) {
       order = training_order(input, ++epoch);
     }

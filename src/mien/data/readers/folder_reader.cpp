@@ -174,7 +174,7 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
       }
     });
     listener.progress("reading pictures", first + step, count, "");
-    if (stop_requested()) throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
   }
 
   std::vector<int64_t> good;

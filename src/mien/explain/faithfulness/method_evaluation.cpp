@@ -114,7 +114,7 @@ MethodEvaluation evaluate_methods(std::span<const MethodSpec> methods,
   const network::Graph& graph = request.network.graph();
   int64_t done = 0;
   for (const MethodSpec& spec : methods) {
-    if (stop_requested())
+    if (listener.stop_requested())
       throw Error(ErrorCode::interrupted, fmt::format("stopped before {}, after {} methods", spec.name, done));
     listener.progress("methods", done++, static_cast<int64_t>(methods.size()), spec.name);
     if (const std::string why = spec.unsupported_reason ? spec.unsupported_reason(graph) : std::string();

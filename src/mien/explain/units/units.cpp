@@ -81,7 +81,7 @@ UnitSurvey survey_units(const Network& network,
   at::Tensor positions = at::empty({count, units}, at::kInt);
   at::Tensor active = at::zeros({units}, at::kLong);
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking at units");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while looking at units");
     const int64_t end = std::min(count, begin + options.batch_size);
     const at::Tensor images = evaluation::normalized_images(
         dataset, normalization, rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
