@@ -57,16 +57,16 @@ TEST(Dataset, ClassTableCountsEveryClassOfEveryUsage) {
   dataset.labels[0] = 3;
   dataset.labels[13] = kUnlabeled;
   EXPECT_EQ(class_table(dataset),
-            "class           Training    share    PublicTest    share\n"
-            "angry                  0    0.0 %             1   14.3 %\n"
-            "disgust                1   14.3 %             1   14.3 %\n"
-            "fear                   1   14.3 %             1   14.3 %\n"
-            "happy                  2   28.6 %             1   14.3 %\n"
-            "sad                    1   14.3 %             1   14.3 %\n"
-            "surprise               1   14.3 %             1   14.3 %\n"
-            "neutral                1   14.3 %             0    0.0 %\n"
+            "class          Training    share    PublicTest    share\n"
+            "angry                 0    0.0 %             1   14.3 %\n"
+            "disgust               1   14.3 %             1   14.3 %\n"
+            "fear                  1   14.3 %             1   14.3 %\n"
+            "happy                 2   28.6 %             1   14.3 %\n"
+            "sad                   1   14.3 %             1   14.3 %\n"
+            "surprise              1   14.3 %             1   14.3 %\n"
+            "neutral               1   14.3 %             0    0.0 %\n"
             "unlabeled             0    0.0 %             1   14.3 %\n"
-            "all                    7  100.0 %             7  100.0 %\n");
+            "all                   7  100.0 %             7  100.0 %\n");
 }
 
 }  // namespace

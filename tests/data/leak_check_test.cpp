@@ -86,7 +86,7 @@ TEST(LeakCheck, SaysOfEverySplitTheSameFromCopiesThatWereFoundOnce) {
   for (const Split* split : {&one, &other}) {
     const LeakReport report = check_leaks(dataset, split, copies);
     const LeakReport fresh = check_leaks(dataset, split);
-    EXPECT_EQ(report.table(), fresh.table());
+    EXPECT_EQ(report.table(dataset), fresh.table(dataset));
     EXPECT_EQ(report.line(), fresh.line());
     EXPECT_EQ(report.near_copies, fresh.near_copies);
   }
@@ -183,9 +183,18 @@ TEST(LeakCheck, ReportsConstantImages) {
   const LeakReport report = check_leaks(dataset);
   EXPECT_EQ(report.constant, (std::vector<int64_t>{2, 4, 8}));
   EXPECT_TRUE(report.near_copies.empty());
-  EXPECT_NE(report.table().find("constant images                                      3  rows 2 4 8"),
+  EXPECT_NE(report.table(dataset).find("constant images                                      3  rows 2 4 8"),
             std::string::npos)
-      << report.table();
+      << report.table(dataset);
+}
+
+TEST(LeakCheck, NamesRowsOfTheUsersFileAndFilesOfAFolder) {
+  Dataset dataset = blobs(10);
+  std::fill_n(image_of(dataset, 8), dataset.pixels_per_image(), uint8_t{0});
+  const Dataset part = dataset.subset(std::vector<int64_t>{3, 8, 9});
+  EXPECT_NE(check_leaks(part).table(part).find("1  rows 8\n"), std::string::npos);
+  dataset.files.assign(10, "sad/a.png");
+  EXPECT_NE(check_leaks(dataset).table(dataset).find("1  sad/a.png\n"), std::string::npos);
 }
 
 TEST(LeakCheck, FindsEveryPairThatComparingAllPairsFinds) {

@@ -1,5 +1,7 @@
 #include "mien/data/load.h"
 
+#include <algorithm>
+
 #include "data/data_testing.h"
 
 #include "mien/data/class_weights.h"
@@ -47,6 +49,56 @@ TEST(Load, ReadsAFolderOfPictures) {
   const Dataset dataset = load({.data = folder.path().string(), .image_side = 16}, silent_listener());
   EXPECT_EQ(dataset.width, 16);
   EXPECT_EQ(dataset.labels, std::vector<int32_t>{4});
+  EXPECT_EQ(dataset.face_name(0), "sad/a.png");
+}
+
+TEST(Load, ARowKeepsItsNumberInTheFileWhateverIsLeftOut) {
+  const TemporaryFolder folder;
+  Dataset dataset = random_dataset(70, 8);
+  for (size_t row = 0; row < 70; ++row) dataset.usages[row] = row < 63 ? Usage::training : Usage::public_test;
+  const auto path = folder.path() / "faces.csv";
+  write_csv(dataset, path);
+  std::string text = read_text(path);
+  text.insert(text.find('\n', text.find('\n') + 1) + 1, "9,1 2 3,Training\n\n");  // a bad row, and a line that is none
+  write_atomic(path, text);
+  for (const double fraction : {1.0, 0.25}) {
+    const Dataset part = load({.data = path.string(), .fraction = fraction, .skip_bad_rows = true}, silent_listener());
+    ASSERT_EQ(part.size(), fraction == 1 ? 70 : 16 + 7);
+    for (int64_t i = 0; i < part.size(); ++i) {
+      const int64_t row = part.row_of(i) - (part.row_of(i) > 1 ? 1 : 0);  // in `dataset`, which has no bad row 1
+      EXPECT_TRUE(std::ranges::equal(part.image(i), dataset.image(row))) << i;
+      EXPECT_EQ(part.index_of(part.row_of(i)), i);
+      EXPECT_EQ(part.face_name(i), "row " + std::to_string(part.row_of(i)));
+    }
+    EXPECT_EQ(part.index_of(1), std::nullopt);
+  }
+}
+
+TEST(Load, ChecksumTellsFractionsAndFerPlusApartAndStillKnowsTheSource) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "faces.csv";
+  write_csv(random_dataset(70, 8), path);
+  std::string votes = "Usage,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n";
+  for (int row = 0; row < 70; ++row)
+    votes += row == 3 ? "Training,0,0,0,0,0,0,0,0,0,9\n" : "Training,9,0,0,0,0,0,0,0,0,0\n";
+  const DataOptions plain{.data = path.string()};
+  DataOptions part = plain;
+  part.fraction = 0.5;
+  DataOptions other_part = part;
+  other_part.data_seed = 1;
+  DataOptions voted = plain;
+  voted.ferplus = folder.write("votes.csv", votes).string();
+  std::vector<std::string> checksums;
+  for (const DataOptions& options : {plain, part, other_part, voted}) {
+    const Dataset dataset = load(options, silent_listener());
+    checksums.push_back(dataset.checksum);
+    EXPECT_EQ(dataset.source_checksum, checksums.front());
+    EXPECT_EQ(dataset.label_source, options.ferplus.empty() ? "" : "FER+ majority");
+  }
+  std::sort(checksums.begin(), checksums.end());
+  EXPECT_EQ(std::unique(checksums.begin(), checksums.end()), checksums.end());
+  const Dataset kept = load(voted, silent_listener());
+  EXPECT_EQ(kept.row_of(3), 4);
 }
 
 TEST(Load, PassesSkipBadRowsOn) {

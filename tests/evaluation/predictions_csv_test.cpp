@@ -39,6 +39,17 @@ TEST(PredictionsCsv, ReadsBackTheSameBits) {
   EXPECT_EQ(again.probabilities, predictions.probabilities);
 }
 
+TEST(PredictionsCsv, NamesTheFilesOfFacesThatAreFiles) {
+  Predictions predictions = make_predictions({1, 0}, {{0.25, 0.75}, {0.125, 0.875}});
+  predictions.files = {"sad/a.png", "sad/b,c.png"};
+  const std::string text = predictions_csv(predictions);
+  EXPECT_TRUE(text.starts_with("row,file,label,predicted,correct,")) << text;
+  EXPECT_NE(text.find("\n1,\"sad/b,c.png\",a,b,0,"), std::string::npos) << text;
+  EXPECT_EQ(parse_predictions_csv(text, "x.csv").files, predictions.files);
+  EXPECT_EQ(submission_csv(predictions, std::vector<int64_t>{7, 5}, {.names = true}),
+            "id,label,class\nsad/a.png,1,b\n\"sad/b,c.png\",1,b\n");
+}
+
 TEST(PredictionsCsv, TakesAByteOrderMarkAndWindowsLineEnds) {
   const Predictions predictions = parse_predictions_csv(
       "\xef\xbb\xbfrow,label,predicted,correct,p_a,p_b,logit_a,logit_b\r\n\r\n7,a,a,1,1,0,2,1", "x.csv");
@@ -90,7 +101,7 @@ TEST(SubmissionCsv, GivesTheClassAsANumber) {
   Predictions predictions = make_predictions({-1, -1}, {{0.25, 0.75}, {0.5, 0.5}});
   predictions.class_names[1] = "b,c";
   EXPECT_EQ(submission_csv(predictions), "id,label\n0,1\n1,0\n");
-  EXPECT_EQ(submission_csv(predictions, std::vector<int64_t>{7, 5}, true),
+  EXPECT_EQ(submission_csv(predictions, std::vector<int64_t>{7, 5}, {.probabilities = true}),
             "id,label,p_a,\"p_b,c\"\n7,1,0.25,0.75\n5,0,0.5,0.5\n");
   EXPECT_EQ(message_of(ErrorCode::usage, [&] { submission_csv(predictions, std::vector<int64_t>{7}); }),
             "cannot write a submission: 1 ids for 2 predictions");

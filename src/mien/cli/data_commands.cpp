@@ -117,7 +117,7 @@ class CheckCommand final : public DataCommand<CheckCommand> {
     const data::LeakReport report = data::check_leaks(faces, &split, leaks_);
     call.terminal.result(fmt::format("{}\n{}{}",
                                      split.description,
-                                     report.table(),
+                                     report.table(faces),
                                      report.clean() ? "no leak between the parts\n" : report.line() + "\n"),
                          line_of({{"images", report.images},
                                   {"distinct", report.distinct},

@@ -1,6 +1,7 @@
 #include "mien/data/dataset.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -44,7 +45,26 @@ std::vector<float> distribution_of(const Dataset& dataset) {
   return rows;
 }
 
+/// What the faces of one of two joined data sets are called.
+std::vector<std::string> joined_names(const Dataset& dataset) {
+  const std::string source = std::filesystem::path(dataset.source).filename().string();
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < dataset.size(); ++i) names.push_back(fmt::format("{} {}", source, dataset.face_name(i)));
+  return names;
+}
+
 }  // namespace
+
+std::optional<int64_t> Dataset::index_of(int64_t row) const {
+  if (source_rows.empty()) return row >= 0 && row < size() ? std::optional(row) : std::nullopt;
+  const auto found = std::find(source_rows.begin(), source_rows.end(), row);
+  if (found == source_rows.end()) return std::nullopt;
+  return found - source_rows.begin();
+}
+
+std::string Dataset::face_name(int64_t index) const {
+  return files.empty() ? fmt::format("row {}", row_of(index)) : files[static_cast<size_t>(index)];
+}
 
 Dataset Dataset::subset(std::span<const int64_t> rows) const {
   for (const int64_t row : rows) {
@@ -59,10 +79,14 @@ Dataset Dataset::subset(std::span<const int64_t> rows) const {
   part.class_names = class_names;
   part.source = source;
   part.checksum = checksum;
+  part.source_checksum = source_checksum;
+  part.label_source = label_source;
+  for (const int64_t row : rows) part.source_rows.push_back(row_of(row));
   append_rows(part.pixels, pixels, rows, pixels_per_image());
   append_rows(part.labels, labels, rows, 1);
   append_rows(part.usages, usages, rows, 1);
   append_rows(part.ids, ids, rows, 1);
+  append_rows(part.files, files, rows, 1);
   append_rows(part.label_distribution, label_distribution, rows, classes());
   append_rows(part.evidence, evidence, rows, height * width);
   return part;
@@ -106,6 +130,9 @@ Dataset concatenate(const Dataset& first, const Dataset& second) {
   append_all(both.labels, second.labels);
   append_all(both.usages, second.usages);
   append_all(both.ids, second.ids);
+  both.source_rows.clear();
+  both.files = joined_names(first);
+  append_all(both.files, joined_names(second));
   if (!first.label_distribution.empty() || !second.label_distribution.empty()) {
     both.label_distribution = distribution_of(first);
     append_all(both.label_distribution, distribution_of(second));
@@ -118,6 +145,7 @@ Dataset concatenate(const Dataset& first, const Dataset& second) {
   }
   both.source = first.source + " + " + second.source;
   both.checksum = checksum(first.checksum + second.checksum);
+  both.source_checksum = checksum(first.source_checksum + second.source_checksum);
   return both;
 }
 

@@ -83,11 +83,14 @@ struct Roles {
   bool held_out = false;
 };
 
-std::string first_rows(const std::vector<int64_t>& rows) {
-  constexpr size_t kShown = 12;
+std::string first_faces(const Dataset& dataset, const std::vector<int64_t>& rows) {
+  if (rows.empty()) return "";
+  const size_t most = dataset.files.empty() ? 12 : 4;
   std::vector<std::string> shown;
-  for (size_t i = 0; i < std::min(kShown, rows.size()); ++i) shown.push_back(std::to_string(rows[i]));
-  return join(shown, " ") + (rows.size() > kShown ? " ..." : "");
+  for (size_t i = 0; i < std::min(most, rows.size()); ++i) {
+    shown.push_back(dataset.files.empty() ? std::to_string(dataset.row_of(rows[i])) : dataset.face_name(rows[i]));
+  }
+  return (dataset.files.empty() ? "rows " + join(shown, " ") : join(shown, ", ")) + (rows.size() > most ? " ..." : "");
 }
 
 }  // namespace
@@ -204,14 +207,14 @@ std::string LeakReport::line() const {
                      with_commas(static_cast<int64_t>(leaking_training.size() + near_leaking_training.size())));
 }
 
-std::string LeakReport::table() const {
+std::string LeakReport::table(const Dataset& dataset) const {
   std::string text;
   const auto add = [&](std::string_view name, int64_t count, const std::string& detail = "") {
     text += fmt::format("{:<46}{:>8}", name, with_commas(count));
     text += detail.empty() ? "\n" : "  " + detail + "\n";
   };
   const auto add_rows = [&](std::string_view name, const std::vector<int64_t>& rows) {
-    add(name, static_cast<int64_t>(rows.size()), rows.empty() ? "" : "rows " + first_rows(rows));
+    add(name, static_cast<int64_t>(rows.size()), first_faces(dataset, rows));
   };
   std::vector<int64_t> conflicting_rows;
   for (const int64_t group : conflicting) conflicting_rows.push_back(copies[static_cast<size_t>(group)][0]);

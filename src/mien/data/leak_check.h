@@ -41,8 +41,8 @@ struct LeakReport {
   bool clean() const { return leaking_training.empty() && near_leaking_training.empty(); }
   /// One line for a warning: "280 of 3,589 test rows have an exact copy in training ..."; empty if clean.
   std::string line() const;
-  /// Everything found, as an aligned table of counts and first rows.
-  std::string table() const;
+  /// Everything found in `dataset`, as an aligned table of counts and the first faces' names.
+  std::string table(const Dataset& dataset) const;
 };
 
 /// Images that occur more than once, whichever rows train and test.

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/hash.h"
 #include "mien/core/text.h"
 #include "mien/data/readers/csv_reader.h"
 #include "mien/data/readers/ferplus.h"
@@ -118,8 +120,17 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
   } else {
     dataset = read_csv(options.data, {.skip_bad_rows = options.skip_bad_rows}, listener);
   }
-  if (!options.ferplus.empty()) apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener);
-  if (options.fraction < 1) dataset = keep_fraction(std::move(dataset), options);
+  dataset.source_checksum = dataset.checksum;
+  const auto mark = [&dataset](const std::string& what) { dataset.checksum = checksum(dataset.checksum + what); };
+  if (!options.ferplus.empty()) {
+    apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener);
+    mark(fmt::format("FER+ {} {}", options.ferplus_labels, checksum(FileCopy(options.ferplus).text())));
+    dataset.label_source = "FER+ " + options.ferplus_labels;
+  }
+  if (options.fraction < 1) {
+    dataset = keep_fraction(std::move(dataset), options);
+    mark(fmt::format("fraction {} seed {}", options.fraction, options.data_seed));
+  }
   return dataset;
 }
 

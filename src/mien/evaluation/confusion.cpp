@@ -128,6 +128,7 @@ std::vector<TopLoss> top_losses(const Predictions& predictions, int64_t count) {
     const int32_t predicted = predictions.predicted(i);
     losses.push_back({i,
                       predictions.rows[static_cast<size_t>(i)],
+                      predictions.files.empty() ? std::string() : predictions.files[static_cast<size_t>(i)],
                       truth,
                       predicted,
                       predictions.loss(i),
@@ -141,11 +142,14 @@ std::vector<TopLoss> top_losses(const Predictions& predictions, int64_t count) {
 }
 
 std::string top_losses_csv(const std::vector<TopLoss>& losses, std::span<const std::string> names) {
-  std::string text = "index,row,true,predicted,loss,probability_of_true,probability_of_predicted\n";
+  const bool has_files = !losses.empty() && !losses.front().file.empty();
+  std::string text = fmt::format("index,row,{}true,predicted,loss,probability_of_true,probability_of_predicted\n",
+                                 has_files ? "file," : "");
   for (const TopLoss& loss : losses) {
-    text += fmt::format("{},{},{},{},{},{},{}\n",
+    text += fmt::format("{},{},{}{},{},{},{},{}\n",
                         loss.index,
                         loss.row,
+                        has_files ? csv_field(loss.file) + "," : "",
                         csv_field(names[static_cast<size_t>(loss.truth)]),
                         csv_field(names[static_cast<size_t>(loss.predicted)]),
                         format_double(loss.loss),

@@ -43,7 +43,8 @@ std::string most_confused_csv(const std::vector<ConfusedPair>& pairs, std::span<
 /// A face the network was most wrong about.
 struct TopLoss {
   int64_t index = 0;  ///< position in the Predictions
-  int64_t row = 0;    ///< row of the data set
+  int64_t row = 0;    ///< row of the user's data
+  std::string file;   ///< of a folder's face; empty for others
   int32_t truth = 0;
   int32_t predicted = 0;
   double loss = 0;  ///< nats, as Predictions::loss
@@ -54,7 +55,8 @@ struct TopLoss {
 /// The at most `count` labeled faces of largest loss, largest first; ties in order of index.
 std::vector<TopLoss> top_losses(const Predictions& predictions, int64_t count);
 
-/// "index,row,true,predicted,loss,probability_of_true,probability_of_predicted".
+/// "index,row,true,predicted,loss,probability_of_true,probability_of_predicted", with "file" after row where faces are
+/// files.
 std::string top_losses_csv(const std::vector<TopLoss>& losses, std::span<const std::string> names);
 
 /// Positions of at most `count` faces of class `truth` predicted as `predicted` (the two may be equal), the most

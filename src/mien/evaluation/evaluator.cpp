@@ -71,13 +71,13 @@ Predictions predict(const network::Network& network,
   const at::NoGradGuard no_grad;
   const int64_t count = static_cast<int64_t>(rows.size());
   const int64_t classes = network.graph().classes();
-  Predictions result{.class_names = dataset.class_names,
-                     .rows = {rows.begin(), rows.end()},
-                     .labels = {},
-                     .logits = {},
-                     .probabilities = {}};
+  Predictions result{.class_names = dataset.class_names, .rows = {}, .labels = {}, .logits = {}, .probabilities = {}};
   result.labels.reserve(rows.size());
-  for (const int64_t row : rows) result.labels.push_back(dataset.labels[static_cast<size_t>(row)]);
+  for (const int64_t row : rows) {
+    result.rows.push_back(dataset.row_of(row));
+    result.labels.push_back(dataset.labels[static_cast<size_t>(row)]);
+    if (!dataset.files.empty()) result.files.push_back(dataset.files[static_cast<size_t>(row)]);
+  }
   result.logits.resize(static_cast<size_t>(count * classes));
   const at::Device device = network.tensors().empty() ? at::Device(at::kCPU) : network.tensors().front().device();
 

@@ -17,10 +17,10 @@ struct PredictOptions {
   bool flip_average = false;  ///< mean of the logits of each face and its mirror image
 };
 
-/// Runs `network` in evaluation mode over `rows` of `dataset` (without building an autograd graph) and returns logits
-/// and softmax probabilities beside the rows' labels. Deterministic: the same rows give the same numbers for the same
-/// batch size and threads. Throws Error(usage) if image size, channels or class count do not fit the network,
-/// Error(interrupted) when the user asks to stop.
+/// Runs `network` in evaluation mode over `rows` (indices) of `dataset` (without building an autograd graph) and
+/// returns logits and softmax probabilities beside the rows' labels. Deterministic: the same rows give the same numbers
+/// for the same batch size and threads. Throws Error(usage) if image size, channels or class count do not fit the
+/// network, Error(interrupted) when the user asks to stop.
 Predictions predict(const network::Network& network,
                     const network::Normalization& normalization,
                     const data::Dataset& dataset,

@@ -15,6 +15,11 @@ int32_t Predictions::predicted(int64_t i) const {
   return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
+std::string Predictions::face_name(int64_t i) const {
+  const auto at = static_cast<size_t>(i);
+  return files.empty() ? fmt::format("row {}", rows[at]) : files[at];
+}
+
 double Predictions::loss(int64_t i) const {
   constexpr double kLeast = std::numeric_limits<double>::epsilon();
   const auto clip = [kLeast](double p) { return std::clamp(p, kLeast, 1 - kLeast); };
@@ -46,6 +51,7 @@ void check_predictions(const Predictions& predictions, const std::string& what) 
   };
   if (classes == 0) throw_bad_data(fmt::format("{}: no class names", what));
   require_size("labels", predictions.labels.size(), count);
+  if (!predictions.files.empty()) require_size("files", predictions.files.size(), count);
   require_size("logits", predictions.logits.size(), count * classes);
   require_size("probabilities", predictions.probabilities.size(), count * classes);
   for (int64_t i = 0; i < count; ++i) {

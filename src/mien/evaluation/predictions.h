@@ -10,10 +10,11 @@ namespace mien::evaluation {
 /// What a network said about N faces, beside what their labels say.
 struct Predictions {
   std::vector<std::string> class_names;  ///< K names
-  std::vector<int64_t> rows;             ///< [N] row of the data set each prediction belongs to
+  std::vector<int64_t> rows;             ///< [N] row of the user's data that was judged (Dataset::row_of)
   std::vector<int32_t> labels;           ///< [N] 0..K-1, or -1 where unknown
   std::vector<double> logits;            ///< [N, K]
   std::vector<double> probabilities;     ///< [N, K], each row sums to 1
+  std::vector<std::string> files{};      ///< [N] Dataset::files of the faces; or empty
 
   int64_t size() const { return static_cast<int64_t>(rows.size()); }
   int64_t classes() const { return static_cast<int64_t>(class_names.size()); }
@@ -25,6 +26,8 @@ struct Predictions {
   }
   /// Class of the largest probability; the lowest index wins a tie.
   int32_t predicted(int64_t i) const;
+  /// "row 12", or the face's file.
+  std::string face_name(int64_t i) const;
   bool is_labeled(int64_t i) const { return labels[static_cast<size_t>(i)] >= 0; }
   /// Log loss of row i in nats: -ln of the probability of its label. The row's probabilities are first clipped to
   /// [2^-52, 1 - 2^-52] and divided by their sum, as scikit-learn's log_loss does. Row i must be labeled.

@@ -79,6 +79,14 @@ class RecordReader {
   int64_t next_line_ = 1;
 };
 
+/// Takes the field of the column `file`, which may follow `row`, out of a header or a line.
+std::string take_file(std::vector<std::string>& fields) {
+  if (fields.size() < 2) return {};
+  std::string file = std::move(fields[1]);
+  fields.erase(fields.begin() + 1);
+  return file;
+}
+
 /// Class names out of the header, which is checked in full.
 std::vector<std::string> classes_of_header(const std::vector<std::string>& header, const RecordReader& reader) {
   for (size_t c = 0; c < kFixedColumns.size(); ++c) {
@@ -191,7 +199,8 @@ std::string csv_field(std::string_view text) {
 
 std::string predictions_csv(const Predictions& predictions) {
   check_predictions(predictions, "cannot write predictions");
-  std::string text = "row,label,predicted,correct";
+  const bool has_files = !predictions.files.empty();
+  std::string text = has_files ? "row,file,label,predicted,correct" : "row,label,predicted,correct";
   for (const std::string& name : predictions.class_names) text += "," + csv_field("p_" + name);
   for (const std::string& name : predictions.class_names) text += "," + csv_field("logit_" + name);
   text += '\n';
@@ -200,8 +209,9 @@ std::string predictions_csv(const Predictions& predictions) {
   for (int64_t i = 0; i < predictions.size(); ++i) {
     const int32_t label = predictions.labels[static_cast<size_t>(i)];
     const int32_t predicted = predictions.predicted(i);
-    text += fmt::format("{},{},{},{}",
+    text += fmt::format("{},{}{},{},{}",
                         predictions.rows[static_cast<size_t>(i)],
+                        has_files ? csv_field(predictions.files[static_cast<size_t>(i)]) + "," : "",
                         label < 0 ? "" : names[static_cast<size_t>(label)],
                         names[static_cast<size_t>(predicted)],
                         label < 0            ? ""
@@ -219,8 +229,13 @@ Predictions parse_predictions_csv(std::string_view text, const std::string& file
   std::vector<std::string> fields;
   if (!reader.next(fields)) reader.fail("the file is empty");
   Predictions predictions;
+  const bool has_files = fields.size() > 1 && fields[1] == "file";
+  if (has_files) take_file(fields);
   predictions.class_names = classes_of_header(fields, reader);
-  while (reader.next(fields)) append_record(fields, reader, predictions);
+  while (reader.next(fields)) {
+    if (has_files) predictions.files.push_back(take_file(fields));
+    append_record(fields, reader, predictions);
+  }
   return predictions;
 }
 
@@ -228,18 +243,25 @@ Predictions read_predictions_csv(const std::filesystem::path& path) {
   return parse_predictions_csv(read_text(path), path.string());
 }
 
-std::string submission_csv(const Predictions& predictions, std::span<const int64_t> ids, bool with_probabilities) {
+std::string submission_csv(const Predictions& predictions,
+                           std::span<const int64_t> ids,
+                           const SubmissionColumns& columns) {
   if (!ids.empty() && ids.size() != predictions.rows.size()) {
     throw_usage(fmt::format("cannot write a submission: {} ids for {} predictions", ids.size(), predictions.size()));
   }
   std::string text = "id,label";
-  if (with_probabilities) {
+  if (columns.names) text += ",class";
+  if (columns.probabilities) {
     for (const std::string& name : predictions.class_names) text += "," + csv_field("p_" + name);
   }
   text += '\n';
   for (int64_t i = 0; i < predictions.size(); ++i) {
-    text += fmt::format("{},{}", ids.empty() ? i : ids[static_cast<size_t>(i)], predictions.predicted(i));
-    if (with_probabilities) {
+    const auto at = static_cast<size_t>(i);
+    const int32_t predicted = predictions.predicted(i);
+    text += predictions.files.empty() ? std::to_string(ids.empty() ? i : ids[at]) : csv_field(predictions.files[at]);
+    text += fmt::format(",{}", predicted);
+    if (columns.names) text += "," + csv_field(predictions.class_names[static_cast<size_t>(predicted)]);
+    if (columns.probabilities) {
       for (const double p : predictions.probability_row(i)) text += "," + format_double(p);
     }
     text += '\n';

@@ -14,8 +14,9 @@ namespace mien::evaluation {
 std::string csv_field(std::string_view text);
 
 /// Text of predictions_val.csv, header included:
-/// `row,label,predicted,correct,p_angry,...,logit_angry,...`; label and predicted are class names, correct is 1 or 0;
-/// label and correct are empty where the label is unknown. Numbers read back to the same bits.
+/// `row,label,predicted,correct,p_angry,...,logit_angry,...`, with `file` after row where faces are files; label and
+/// predicted are class names, correct is 1 or 0; label and correct are empty where the label is unknown. Numbers read
+/// back to the same bits.
 std::string predictions_csv(const Predictions& predictions);
 
 /// Reads what predictions_csv wrote. Throws Error(bad_data) as "file:line: ..." for a header or line that is not of
@@ -26,11 +27,17 @@ Predictions parse_predictions_csv(std::string_view text, const std::string& file
 /// The same for a file of at most 1 GiB. Throws Error(bad_data) if it is missing or larger.
 Predictions read_predictions_csv(const std::filesystem::path& path);
 
-/// "id,label" and one line a prediction: its id and its predicted class as a number; `with_probabilities` adds a column
-/// p_NAME for each class. `ids`: as many as predictions, or none, which stands for 0, 1, 2, ... Throws Error(usage) for
-/// any other number of ids.
+/// Columns of a submission beside id and label.
+struct SubmissionColumns {
+  bool names = false;          ///< `class`: the predicted class's name
+  bool probabilities = false;  ///< `p_NAME` for each class
+};
+
+/// "id,label" and one line a prediction: its id and its predicted class as a number. The id is the face's file where
+/// faces are files, else its place in `ids`: as many as predictions, or none, which stands for 0, 1, 2, ... Throws
+/// Error(usage) for any other number of ids.
 std::string submission_csv(const Predictions& predictions,
                            std::span<const int64_t> ids = {},
-                           bool with_probabilities = false);
+                           const SubmissionColumns& columns = {});
 
 }  // namespace mien::evaluation

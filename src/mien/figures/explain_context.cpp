@@ -1,6 +1,7 @@
 #include "mien/figures/explain_context.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 
 #include <ATen/ATen.h>
@@ -142,6 +143,10 @@ ExplainContext::ExplainContext(const network::LoadedWeights& loaded,
   }
 }
 
+std::string ExplainContext::short_face_name(const Face& face) const {
+  return std::filesystem::path(face_name(face)).filename().string();
+}
+
 at::Tensor ExplainContext::images(const std::vector<int64_t>& rows) const {
   return evaluation::normalized_images(dataset_, normalization_, rows);
 }
@@ -154,21 +159,25 @@ at::Tensor ExplainContext::black(const std::vector<int64_t>& rows) const {
   return levels;
 }
 
-void ExplainContext::check_row(int64_t row) const {
-  if (row < 0 || row >= dataset_.size()) {
-    throw_usage(fmt::format("row {} does not exist: {} has rows 0 to {}", row, dataset_.source, dataset_.size() - 1));
-  }
+int64_t ExplainContext::index_of(int64_t row) const {
+  if (const auto index = dataset_.index_of(row)) return *index;
+  const int64_t last = dataset_.size() == 0 ? -1 : dataset_.row_of(dataset_.size() - 1);
+  if (row > last) throw_usage(fmt::format("row {} does not exist: {} has rows 0 to {}", row, dataset_.source, last));
+  throw_usage(fmt::format("row {} of {} was left out when the data were read", row, dataset_.source),
+              "--ferplus, --fraction and --skip-bad-rows leave rows out; a row keeps its number");
 }
 
 std::vector<Face> ExplainContext::faces(const std::vector<int64_t>& rows) {
-  for (const int64_t row : rows) check_row(row);
   std::vector<Face> result;
   const auto predictions = evaluation::predict(network_, normalization_, dataset_, rows);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
     const auto probabilities = predictions.probability_row(index);
-    result.push_back(
-        {rows[i], predictions.labels[i], predictions.predicted(index), {probabilities.begin(), probabilities.end()}});
+    result.push_back({.index = rows[i],
+                      .source_row = dataset_.row_of(rows[i]),
+                      .label = predictions.labels[i],
+                      .predicted = predictions.predicted(index),
+                      .probabilities = {probabilities.begin(), probabilities.end()}});
   }
   return result;
 }
@@ -218,8 +227,12 @@ std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, 
     wanted.resize(std::min(wanted.size(), static_cast<size_t>(choice.count)));
     for (const int64_t i : wanted) {
       const auto row = all.probability_row(i);
-      chosen.push_back(
-          {all.rows[static_cast<size_t>(i)], static_cast<int32_t>(c), all.predicted(i), {row.begin(), row.end()}});
+      const int64_t source_row = all.rows[static_cast<size_t>(i)];
+      chosen.push_back({.index = dataset_.index_of(source_row).value(),
+                        .source_row = source_row,
+                        .label = static_cast<int32_t>(c),
+                        .predicted = all.predicted(i),
+                        .probabilities = {row.begin(), row.end()}});
     }
   }
   return chosen;
@@ -228,8 +241,9 @@ std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, 
 std::vector<int64_t> ExplainContext::named_rows(const FaceSelection& choice, uint64_t seed) const {
   using Kind = FaceSelection::Kind;
   if (choice.kind == Kind::rows) {
-    for (const int64_t row : choice.numbers) check_row(row);
-    return choice.numbers;
+    std::vector<int64_t> indices;
+    for (const int64_t row : choice.numbers) indices.push_back(index_of(row));
+    return indices;
   }
   const std::vector<int64_t>& part = parts_.of(choice.part);
   if (choice.kind == Kind::everything) return part;
@@ -260,7 +274,7 @@ std::vector<Face> ExplainContext::choose(const FaceSelection& choice, uint64_t s
 std::vector<int64_t> ExplainContext::choose_rows(const FaceSelection& choice, uint64_t seed) {
   if (!choice.is_per_class()) return named_rows(choice, seed);
   std::vector<int64_t> rows;
-  for (const Face& face : choose_per_class(choice, seed)) rows.push_back(face.row);
+  for (const Face& face : choose_per_class(choice, seed)) rows.push_back(face.index);
   return rows;
 }
 

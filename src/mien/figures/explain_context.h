@@ -26,8 +26,9 @@ struct SplitRows {
 
 /// One face that is looked at.
 struct Face {
-  int64_t row = 0;     ///< of the data set
-  int32_t label = -1;  ///< data::kUnlabeled where unknown
+  int64_t index = 0;       ///< in the data set
+  int64_t source_row = 0;  ///< the row of the user's data, which is what people are told (Dataset::row_of)
+  int32_t label = -1;      ///< data::kUnlabeled where unknown
   int32_t predicted = 0;
   std::vector<double> probabilities;  ///< [classes]
   bool is_right() const { return label == predicted; }
@@ -38,9 +39,9 @@ struct FaceSelection {
   enum class Kind { everything, rows, positions, random, correct, wrong, confident };
   Kind kind = Kind::correct;
   std::string part = "all";
-  std::vector<int64_t> numbers;  ///< rows of the data set, or positions in the part
+  std::vector<int64_t> numbers;  ///< rows of the user's data, or positions in the part
   int64_t count = 1;             ///< random faces, or faces of each class
-  /// Reads "row:123", "rows:5,7-9" (rows of the data set, from 0), "0-5" (positions in a part), "random:5",
+  /// Reads "row:123", "rows:5,7-9" (rows of the user's data, from 0), "0-5" (positions in a part), "random:5",
   /// "correct-per-class", "wrong-per-class" or "most-confident-per-class", the last three with ":COUNT" for more than
   /// one of each class; before it "PART:", one of all, training, validation, test; "PART" alone for all its rows.
   /// Throws Error(usage).
@@ -65,16 +66,20 @@ class ExplainContext {
   const data::Dataset& dataset() const { return dataset_; }
   const SplitRows& parts() const { return parts_; }
   const std::string& class_name(int64_t index) const { return dataset_.class_names[static_cast<size_t>(index)]; }
+  /// "row 12", or the face's file below the data; the short one without folders, for captions.
+  std::string face_name(const Face& face) const { return dataset_.face_name(face.index); }
+  std::string short_face_name(const Face& face) const;
   ProgressListener& listener() const { return listener_; }
 
-  /// The network's input for `rows`, [N,C,H,W] float32, channels last.
+  /// The network's input for the faces with these indices, [N,C,H,W] float32, channels last.
   at::Tensor images(const std::vector<int64_t>& rows) const;
-  /// The input that a black pixel of each of these faces becomes, [N] float32: 0 for x/255, below 0 where a mean is
+  /// The input that a black pixel of each of these (indices) becomes, [N] float32: 0 for x/255, below 0 where a mean is
   /// subtracted, per image by the image's own mean and deviation.
   at::Tensor black(const std::vector<int64_t>& rows) const;
-  /// What the network says of `rows`.
+  /// What the network says of the faces with these indices.
   std::vector<Face> faces(const std::vector<int64_t>& rows);
-  /// The rows of the faces that `choice` names. As `choose`, but runs the network only where the choice depends on it.
+  /// The indices of the faces that `choice` names. As `choose`, but runs the network only where the choice depends on
+  /// it.
   std::vector<int64_t> choose_rows(const FaceSelection& choice, uint64_t seed);
   /// The faces that `choice` names, in its order; per class in the order of the classes. "Correct" and "wrong" are
   /// random ones by `seed`. A class without such a face is represented by its face with the highest probability for it
@@ -85,7 +90,8 @@ class ExplainContext {
   const evaluation::Predictions& predictions(const std::string& part);
 
  private:
-  void check_row(int64_t row) const;
+  /// Index of a row of the user's data. Throws Error(usage) if there is no such row, or it was left out.
+  int64_t index_of(int64_t row) const;
   /// Rows of a choice that does not depend on the network.
   std::vector<int64_t> named_rows(const FaceSelection& choice, uint64_t seed) const;
   std::vector<Face> choose_per_class(const FaceSelection& choice, uint64_t seed);

@@ -168,7 +168,7 @@ void draw_outputs(const Figure& figure, ExplainContext& context, FigureOutput& o
       context.choose(FaceSelection::parse(figure.faces), static_cast<uint64_t>(figure.method.seed));
   if (faces.empty()) throw_bad_data(fmt::format("no face of {} is {}", context.dataset().source, figure.faces));
   std::vector<int64_t> rows;
-  for (const Face& face : faces) rows.push_back(face.row);
+  for (const Face& face : faces) rows.push_back(face.index);
   const std::vector<at::Tensor> outputs =
       explain::layer_outputs(context.network(), context.images(rows), layers, figure.method.batch_size);
   const bool per_face = output.has("row");
@@ -179,13 +179,12 @@ void draw_outputs(const Figure& figure, ExplainContext& context, FigureOutput& o
   const auto draw = [&](const std::vector<size_t>& group, int64_t first_face, int64_t end_face) {
     const Face& face = faces[static_cast<size_t>(first_face)];
     const bool is_strip = end_face - first_face > 1;
-    const auto path =
-        output.path({{"layer", layer_name(context.graph(), layers[group.front()])}, {"row", std::to_string(face.row)}});
+    const auto path = output.path(
+        {{"layer", layer_name(context.graph(), layers[group.front()])}, {"row", std::to_string(face.source_row)}});
     Sheet sheet;
-    sheet.title =
-        fmt::format("Outputs of {} for {}",
-                    layer_names(context.graph(), layers, group),
-                    is_strip ? fmt::format("{} faces", end_face - first_face) : fmt::format("row {}", face.row));
+    sheet.title = fmt::format("Outputs of {} for {}",
+                              layer_names(context.graph(), layers, group),
+                              is_strip ? fmt::format("{} faces", end_face - first_face) : context.face_name(face));
     sheet.subtitle = {fmt::format("{}, {}", context.graph().name, source_name(context))};
     bool any_signed = false;
     bool any_one_sided = false;
@@ -196,8 +195,9 @@ void draw_outputs(const Figure& figure, ExplainContext& context, FigureOutput& o
       Panel panel = face_panel(
           context, faces[static_cast<size_t>(f)], factor_for(face_pixels(context), is_strip ? strip_size : 120));
       if (is_strip)
-        panel.caption = fmt::format(
-            "{}\n{}", faces[static_cast<size_t>(f)].row, context.class_name(faces[static_cast<size_t>(f)].predicted));
+        panel.caption = fmt::format("{}\n{}",
+                                    faces[static_cast<size_t>(f)].source_row,
+                                    context.class_name(faces[static_cast<size_t>(f)].predicted));
       images.panels.push_back(std::move(panel));
     }
     if (is_strip) images.heading = "Faces: row and what they are taken for";
@@ -276,7 +276,7 @@ void draw_ascent(const Figure& figure, ExplainContext& context, FigureOutput& ou
       std::vector<int64_t> rows;
       for (const Face& face :
            context.choose(FaceSelection::parse(figure.faces), static_cast<uint64_t>(figure.ascent.seed)))
-        rows.push_back(face.row);
+        rows.push_back(face.index);
       task.faces = context.images(rows);
     }
     results.push_back(explain::maximize(task, figure.ascent, context.listener()));
@@ -423,7 +423,7 @@ void draw_faces(const Figure& figure, ExplainContext& context, FigureOutput& out
         const auto label = dataset.labels[static_cast<size_t>(face.row)];
         Panel panel{.image = report::gray_raster(gray_levels(context, face.row), dataset.height, dataset.width, factor),
                     .caption = fmt::format("{} {}\n{}",
-                                           face.row,
+                                           dataset.row_of(face.row),
                                            label == data::kUnlabeled ? "" : context.class_name(label),
                                            short_number(face.activation))};
         const bool is_whole = face.window.height() >= dataset.height && face.window.width() >= dataset.width;
@@ -436,7 +436,7 @@ void draw_faces(const Figure& figure, ExplainContext& context, FigureOutput& out
         }
         grid.panels.push_back(std::move(panel));
         tops.push_back({{"unit", unit},
-                        {"row", face.row},
+                        {"row", dataset.row_of(face.row)},
                         {"activation", face.activation},
                         {"y", face.y},
                         {"x", face.x},
@@ -447,8 +447,8 @@ void draw_faces(const Figure& figure, ExplainContext& context, FigureOutput& out
         const at::Tensor last = ascended.objective[place][-1];
         grid.panels.push_back(
             {.image = image_raster(levels[place], factor),
-             .caption =
-                 fmt::format("from {}\n{}", faces[static_cast<size_t>(k)].row, short_number(last.item<double>()))});
+             .caption = fmt::format(
+                 "from {}\n{}", dataset.row_of(faces[static_cast<size_t>(k)].row), short_number(last.item<double>()))});
       }
       sheet.grids.push_back(std::move(grid));
     }

@@ -49,7 +49,8 @@ int64_t target_of(const Figure& figure, const ExplainContext& context, const Fac
   if (figure.target == "predicted") return face.predicted;
   if (figure.target == "label") {
     if (face.label == data::kUnlabeled)
-      throw_usage(fmt::format("target is label, but row {} has none", face.row), "--target predicted needs no label");
+      throw_usage(fmt::format("target is label, but {} has none", context.face_name(face)),
+                  "--target predicted needs no label");
     return face.label;
   }
   const auto& names = context.dataset().class_names;
@@ -87,7 +88,7 @@ at::Tensor evidence_of(const ExplainContext& context, const std::vector<int64_t>
 
 std::vector<int64_t> rows_of(const std::vector<Face>& faces) {
   std::vector<int64_t> rows;
-  for (const Face& face : faces) rows.push_back(face.row);
+  for (const Face& face : faces) rows.push_back(face.index);
   return rows;
 }
 
@@ -140,9 +141,9 @@ std::vector<FaceMap> compute(const Figure& figure,
       if (i < values.size() && std::isfinite(values[i])) map.measures[name] = values[i];
     }
     if (map.range.state != MapState::usable) {
-      context.listener().warning(fmt::format("{} of row {} for {} shows nothing: {}",
+      context.listener().warning(fmt::format("{} of {} for {} shows nothing: {}",
                                              spec.name,
-                                             map.face.row,
+                                             context.face_name(map.face),
                                              context.class_name(map.target),
                                              map.range.problem()));
     }
@@ -233,7 +234,7 @@ report::Panel panel_of(const std::string& name,
                         ? fmt::format("{} to {}", short_number(map.range.minimum), short_number(map.range.maximum))
                         : map.range.problem());
   } else {
-    panel.image = report::overlay_raster(gray_levels(context, map.face.row),
+    panel.image = report::overlay_raster(gray_levels(context, map.face.index),
                                          map.values,
                                          dataset.height,
                                          dataset.width,
@@ -279,6 +280,11 @@ void explain_colors(report::Sheet& sheet, const std::vector<FaceMap>& maps) {
   sheet.bar = bar;
 }
 
+/// The face's file as JSON; null where faces are no files.
+std::string file_of(const ExplainContext& context, const Face& face) {
+  return context.dataset().files.empty() ? "null" : json_text(context.face_name(face));
+}
+
 std::vector<std::pair<std::string, std::string>> map_facts(const Figure& figure,
                                                            const ExplainContext& context,
                                                            const FaceMap& map) {
@@ -292,7 +298,8 @@ std::vector<std::pair<std::string, std::string>> map_facts(const Figure& figure,
           {"family", json_text(std::string(to_text(map.spec->family)))},
           {"source", json_text(map.spec->source)},
           {"layer", map.layer.empty() ? "null" : json_text(map.layer)},
-          {"row", std::to_string(map.face.row)},
+          {"row", std::to_string(map.face.source_row)},
+          {"file", file_of(context, map.face)},
           {"label", map.face.label == data::kUnlabeled ? "null" : json_text(context.class_name(map.face.label))},
           {"predicted", json_text(context.class_name(map.face.predicted))},
           {"target", json_text(context.class_name(map.target))},
@@ -321,11 +328,11 @@ void draw(const Figure& figure,
   }
   const std::string methods = names.size() > 3 ? fmt::format("{} methods", names.size()) : join(names, ", ");
   const bool is_one_face = std::all_of(maps.begin(), maps.end(), [&](const FaceMap& map) {
-    return map.face.row == first.face.row && map.target == first.target;
+    return map.face.index == first.face.index && map.target == first.target;
   });
   std::string caption = methods;
   if (is_one_face) {
-    caption = fmt::format("{}: {}, row {}", methods, target_text(context, first), first.face.row);
+    caption = fmt::format("{}: {}, {}", methods, target_text(context, first), context.face_name(first.face));
     sheet.subtitle.push_back(fmt::format(
         "{}, {}", context.graph().name, std::filesystem::path(context.dataset().source).filename().string()));
     if (first.score != "sum") {
@@ -398,7 +405,7 @@ void draw_maps(const Figure& figure, ExplainContext& context, FigureOutput& outp
       std::map<std::string, std::string> tokens{{"method", name}};
       if (per_face) {
         const int64_t shown_class = map.face.label == data::kUnlabeled ? map.target : map.face.label;
-        tokens["row"] = std::to_string(map.face.row);
+        tokens["row"] = std::to_string(map.face.source_row);
         tokens["label"] = std::to_string(shown_class);
         tokens["class"] = context.class_name(shown_class);
       }
@@ -406,7 +413,7 @@ void draw_maps(const Figure& figure, ExplainContext& context, FigureOutput& outp
       const auto found = pictures.find(path);
       if (found == pictures.end()) order.push_back(path);
       const bool is_alone = per_face && (output.has("method") || methods.size() == 1) && output.has("row");
-      const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, map.face.row);
+      const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, map.face.source_row);
       output.numbers(path, at::tensor(map.values).view({context.dataset().height, context.dataset().width}), suffix);
       output.sidecar(path, map_facts(figure, context, map), suffix);
       pictures[path].push_back(std::move(map));

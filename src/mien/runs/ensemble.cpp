@@ -25,6 +25,7 @@ Predictions rows_of(const Predictions& all, std::span<const int64_t> positions) 
   Predictions part{.class_names = all.class_names, .rows = {}, .labels = {}, .logits = {}, .probabilities = {}};
   for (const int64_t i : positions) {
     part.rows.push_back(all.rows[static_cast<size_t>(i)]);
+    if (!all.files.empty()) part.files.push_back(all.files[static_cast<size_t>(i)]);
     part.labels.push_back(all.labels[static_cast<size_t>(i)]);
     const auto logits = all.logit_row(i);
     const auto probabilities = all.probability_row(i);

@@ -18,13 +18,18 @@ namespace {
 
 using evaluation::Predictions;
 
+/// "row 12", or the file's name without its folders.
+std::string short_face_name(const data::Dataset& dataset, int64_t index) {
+  return std::filesystem::path(dataset.face_name(index)).filename().string();
+}
+
 /// Faces of `predictions` at `positions` with what was said of them.
 std::vector<report::Tile> tiles(const Predictions& predictions,
                                 const data::Dataset& dataset,
                                 std::span<const int64_t> positions) {
   std::vector<report::Tile> result;
   for (const int64_t i : positions) {
-    const int64_t row = predictions.rows[static_cast<size_t>(i)];
+    const int64_t index = dataset.index_of(predictions.rows[static_cast<size_t>(i)]).value();
     const int32_t predicted = predictions.predicted(i);
     const auto& names = predictions.class_names;
     const double probability = predictions.probability_row(i)[static_cast<size_t>(predicted)];
@@ -35,9 +40,8 @@ std::vector<report::Tile> tiles(const Predictions& predictions,
       frame = predicted == label ? report::TileFrame::right : report::TileFrame::wrong;
       if (predicted != label) caption += "\nis " + names[static_cast<size_t>(label)];
     }
-    caption +=
-        fmt::format("{}row {}", predictions.is_labeled(i) && frame == report::TileFrame::wrong ? ", " : "\n", row);
-    result.push_back({.image = dataset.image(row), .caption = caption, .frame = frame});
+    caption += fmt::format("{}{}", frame == report::TileFrame::wrong ? ", " : "\n", short_face_name(dataset, index));
+    result.push_back({.image = dataset.image(index), .caption = caption, .frame = frame});
   }
   return result;
 }

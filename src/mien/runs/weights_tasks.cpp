@@ -115,7 +115,8 @@ int64_t predict_task(const PredictTaskOptions& options, ProgressListener& listen
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   std::iota(rows.begin(), rows.end(), int64_t{0});
   const Predictions predictions = predict_with(networks, options.vote, options.flip_average, faces, rows, listener);
-  write_atomic(options.out, evaluation::submission_csv(predictions, faces.ids, options.probabilities));
+  write_atomic(options.out,
+               evaluation::submission_csv(predictions, faces.ids, {.probabilities = options.probabilities}));
   listener.line(fmt::format("{} predictions in {}", with_commas(faces.size()), options.out));
   return faces.size();
 }

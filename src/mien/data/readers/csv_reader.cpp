@@ -389,6 +389,7 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
     }
     dataset.labels.push_back(facts[at].label);
     dataset.usages.push_back(facts[at].usage);
+    dataset.source_rows.push_back(index.candidates[at].row);
     dataset.ids.push_back(facts[at].id.value_or(index.candidates[at].row));
     ++kept;
   }

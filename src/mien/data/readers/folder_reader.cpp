@@ -181,6 +181,7 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
   std::string first_problem;
   for (int64_t i = 0; i < count; ++i) {
     dataset.ids.push_back(i);
+    dataset.files.push_back(pictures[static_cast<size_t>(i)].path.lexically_relative(root).generic_string());
     const std::exception_ptr& problem = problems[static_cast<size_t>(i)];
     if (!problem) {
       good.push_back(i);
