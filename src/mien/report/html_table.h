@@ -14,7 +14,7 @@ class HtmlTable {
   /// Adds a row of as many cells as the header has. Throws Error(failed) for another number.
   void add_row(std::vector<std::string> cells);
   bool empty() const { return rows_.empty(); }
-  /// The <table> element.
+  /// The HTML table element.
   std::string html() const;
 
  private:
