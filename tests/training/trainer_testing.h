@@ -69,6 +69,7 @@ class Witness final : public TrainingObserver, public ProgressListener {
   int64_t stop_after_epoch = 0;  ///< 0 never stops
   int64_t stop_at_step = 0;      ///< counted over all epochs of this start; 0 never stops
 
+  int64_t resumed_with = -1;  ///< epochs that it went on from
   int64_t first_batches = 0;
   int64_t steps = 0;
   Batch first;
@@ -79,22 +80,25 @@ class Witness final : public TrainingObserver, public ProgressListener {
     ++first_batches;
     first = {.images = batch.images.clone(), .targets = batch.targets.clone()};
   }
+  void resumed(const std::vector<EpochRow>& history) override { resumed_with = static_cast<int64_t>(history.size()); }
   void epoch_ended(const std::vector<EpochRow>& history, bool is_best) override {
     if (is_best) best_epochs.push_back(history.back().epoch);
-    if (history.back().epoch == stop_after_epoch) request_stop();
+    stops = stops || history.back().epoch == stop_after_epoch;
   }
   void line(std::string_view text) override { lines.emplace_back(text); }
   void warning(std::string_view text) override { ADD_FAILURE() << text; }
   void progress(std::string_view, int64_t, int64_t, std::string_view) override {
-    if (++steps == stop_at_step) request_stop();
+    ++steps;
+    stops = stops || steps == stop_at_step;
   }
+  bool stop_requested() const override { return stops; }
+  bool stops = false;
 };
 
 /// Trains with `witness` in both roles; a stop that it asked for is over afterwards.
 inline TrainingResult train(network::Network network, const TrainingInput& input, Witness& witness) {
-  clear_stop_request();
   TrainingResult result = train(std::move(network), input, witness, witness);
-  clear_stop_request();
+  witness.stops = false;
   return result;
 }
 inline TrainingResult train(network::Network network, const TrainingInput& input) {

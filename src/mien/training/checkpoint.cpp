@@ -1,5 +1,6 @@
 #include "mien/training/checkpoint.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mien/core/error.h"
+#include "mien/core/hash.h"
 #include "mien/core/safetensors.h"
 
 namespace mien::training {
@@ -43,6 +45,8 @@ json to_json(const TrainingState& state) {
           {"schedule_factor", exact(state.schedule.factor)},
           {"schedule_best_loss", exact(state.schedule.best_loss)},
           {"schedule_epochs_without_gain", state.schedule.epochs_without_gain},
+          {"numerics", state.numerics},
+          {"is_over", state.is_over},
           {"history", history}};
 }
 
@@ -59,6 +63,8 @@ TrainingState from_json(const json& value) {
   state.schedule.factor = exact(value.at("schedule_factor"));
   state.schedule.best_loss = exact(value.at("schedule_best_loss"));
   state.schedule.epochs_without_gain = value.at("schedule_epochs_without_gain").get<int64_t>();
+  if (value.contains("numerics")) state.numerics = value["numerics"].get<std::map<std::string, std::string>>();
+  state.is_over = value.value("is_over", false);
   for (const json& row : value.at("history")) {
     state.history.push_back({.epoch = row.at(0).get<int64_t>(),
                              .train_loss = exact(row.at(1)),
@@ -69,6 +75,32 @@ TrainingState from_json(const json& value) {
                              .seconds = exact(row.at(6))});
   }
   return state;
+}
+
+constexpr const char* kStateKey = "mien.checkpoint";
+constexpr const char* kChecksumKey = "mien.checksum";
+constexpr const char* kHint = "remove the checkpoint folder to start again from the first epoch";
+
+/// Of the bytes of all arrays, in the order of their names.
+std::string checksum_of(std::vector<NamedArray> arrays) {
+  std::sort(arrays.begin(), arrays.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::string text;
+  for (const NamedArray& array : arrays) {
+    const std::string_view bytes(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
+    text += fmt::format("{}={:x}\n", array.name, hash64(bytes));
+  }
+  return checksum(text);
+}
+
+TrainingState stored_state(const SafetensorsFile& stored) {
+  const auto text = stored.metadata().find(kStateKey);
+  if (text == stored.metadata().end())
+    throw_bad_data(fmt::format("cannot resume from {}: it is not a checkpoint of mien", stored.origin()), kHint);
+  try {
+    return from_json(json::parse(text->second));
+  } catch (const json::exception&) {
+    throw_bad_data(fmt::format("cannot resume from {}: its state is damaged", stored.origin()), kHint);
+  }
 }
 
 }  // namespace
@@ -85,43 +117,49 @@ void save_checkpoint(const std::filesystem::path& file, const TrainingState& sta
          .shape = values.sizes().vec(),
          .bytes = std::as_bytes(std::span(values.data_ptr<float>(), static_cast<size_t>(values.numel())))});
   }
-  write_safetensors(file, arrays, {{"mien.checkpoint", to_json(state).dump()}});
+  write_safetensors(file, arrays, {{kStateKey, to_json(state).dump()}, {kChecksumKey, checksum_of(arrays)}});
+}
+
+void drop_tensors(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) return;
+  TrainingState state = stored_state(SafetensorsFile::open(file));
+  state.is_over = true;
+  save_checkpoint(file, state, {});
 }
 
 std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file,
                                              const std::string& fingerprint,
                                              const NamedTensors& tensors) {
   if (!std::filesystem::exists(file)) return std::nullopt;
-  const std::string hint = "remove the checkpoint folder to start again from the first epoch";
   const SafetensorsFile stored = SafetensorsFile::open(file);
-  const auto text = stored.metadata().find("mien.checkpoint");
-  if (text == stored.metadata().end()) {
-    throw_bad_data(fmt::format("cannot resume from {}: it is not a checkpoint of mien", file.string()), hint);
-  }
-  TrainingState state;
-  try {
-    state = from_json(json::parse(text->second));
-  } catch (const json::exception&) {
-    throw_bad_data(fmt::format("cannot resume from {}: its state is damaged", file.string()), hint);
-  }
+  const TrainingState state = stored_state(stored);
   if (state.fingerprint != fingerprint) {
     throw_usage(fmt::format("cannot resume from {}: it was made with other options or data", file.string()),
                 "choose another --name, or remove the folder");
   }
+  if (state.is_over) return state;
   if (stored.arrays().size() != tensors.size()) {
     throw_bad_data(fmt::format("cannot resume from {}: it holds {} tensors, expected {}",
                                file.string(),
                                stored.arrays().size(),
                                tensors.size()),
-                   hint);
+                   kHint);
   }
-  const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : tensors) {
     const NamedArray* array = stored.find(name);
     if (array == nullptr || at::IntArrayRef(array->shape) != tensor.sizes()) {
       throw_bad_data(
-          fmt::format("cannot resume from {}: tensor {} is missing or has another shape", file.string(), name), hint);
+          fmt::format("cannot resume from {}: tensor {} is missing or has another shape", file.string(), name), kHint);
     }
+  }
+  const auto wanted = stored.metadata().find(kChecksumKey);  // checkpoints of version 0.1 have none
+  if (wanted != stored.metadata().end() && wanted->second != checksum_of(stored.arrays())) {
+    throw_bad_data(
+        fmt::format("cannot resume from {}: its tensors are damaged (their checksum is another)", file.string()),
+        kHint);
+  }
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : tensors) {
     const auto values = stored.floats(name);
     at::Tensor copy = at::empty(tensor.sizes(), at::kFloat);
     std::memcpy(copy.data_ptr<float>(), values.data(), values.size_bytes());

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,6 +28,10 @@ struct TrainingState {
   double seconds = 0;           ///< spent training so far, over all starts
   Schedule::State schedule;
   std::vector<EpochRow> history;
+  /// What rounding depends on besides all that: threads, BLAS kernels, version of libtorch. A resume with others ends
+  /// near the uninterrupted run, not at it.
+  std::map<std::string, std::string> numerics;
+  bool is_over = false;  ///< nothing is left to train: the file holds no tensors
 };
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
@@ -34,9 +39,13 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 /// Writes state and tensors as one file, atomically: after a kill at any moment the file holds one whole epoch's end.
 void save_checkpoint(const std::filesystem::path& file, const TrainingState& state, const NamedTensors& tensors);
 
-/// Reads a checkpoint into `tensors` (in place; names and shapes must match). Nothing if the file does not exist.
-/// Throws Error(usage) if it is of a run with another fingerprint, Error(bad_data) if it is damaged or its tensors are
-/// not these.
+/// Replaces a checkpoint by its state alone, once its run is over: optimizers hold up to three times the network, which
+/// nothing needs any more. Does nothing where there is none.
+void drop_tensors(const std::filesystem::path& file);
+
+/// Reads a checkpoint into `tensors` (in place; names and shapes must match), unless it is of a run that is over: then
+/// they stay as they are. Nothing if the file does not exist. Throws Error(usage) if it is of a run with another
+/// fingerprint, Error(bad_data) if it is damaged (a checksum covers the tensors) or its tensors are not these.
 std::optional<TrainingState> load_checkpoint(const std::filesystem::path& file,
                                              const std::string& fingerprint,
                                              const NamedTensors& tensors);

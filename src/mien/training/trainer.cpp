@@ -14,6 +14,7 @@
 #include "mien/core/error.h"
 #include "mien/core/hash.h"
 #include "mien/core/random.h"
+#include "mien/core/safetensors.h"
 #include "mien/core/text.h"
 #include "mien/data/class_weights.h"
 #include "mien/data/preprocess.h"
@@ -33,6 +34,31 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 /// An epoch's training loss this many times the first epoch's means divergence.
 constexpr double kExplosion = 10;
 
+/// Says nothing, and passes on the wish to stop.
+class QuietListener final : public ProgressListener {
+ public:
+  explicit QuietListener(const ProgressListener& other) : other_(other) {}
+  void line(std::string_view) override {}
+  void warning(std::string_view) override {}
+  void progress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool stop_requested() const override { return other_.stop_requested(); }
+
+ private:
+  const ProgressListener& other_;
+};
+
+std::filesystem::path checkpoint_in(const std::filesystem::path& folder) {
+  return folder / "checkpoint" / "last" / "state.safetensors";
+}
+
+/// The epoch that a weights file is of; 0 if it is missing or says none.
+int64_t stored_epoch(const std::filesystem::path& weights) {
+  if (!std::filesystem::exists(weights)) return 0;
+  const SafetensorsFile file = SafetensorsFile::open(weights);
+  const auto epoch = file.metadata().find("mien.epoch");
+  return epoch == file.metadata().end() ? 0 : parse_int(epoch->second).value_or(0);
+}
+
 /// Everything that decides the numbers a run produces.
 std::string fingerprint(const network::Network& network, const TrainingInput& input) {
   TrainOptions options = input.options;
@@ -48,6 +74,7 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
                              options.schedule.schedule != "one-cycle");
     if (!is_horizon) text += entry.spec.name + "=" + entry.text() + "\n";
   }
+  if (input.normalization) text += "normalization=" + input.normalization->text() + "\n";
   for (const auto* rows : {&input.training_rows, &input.validation_rows}) {
     text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
     text += '|';
@@ -114,8 +141,10 @@ class TrainingLoop {
         listener_(listener),
         observer_(observer),
         device_(resolve_device(options_.loop.device)),
-        normalization_(
-            data::fit_normalization(normalization_kind(options_.loop.normalize), *input.dataset, input.training_rows)),
+        normalization_(input.normalization
+                           ? *input.normalization
+                           : data::fit_normalization(
+                                 normalization_kind(options_.loop.normalize), *input.dataset, input.training_rows)),
         batches_(*input.dataset,
                  normalization_,
                  input.augment,
@@ -148,10 +177,13 @@ class TrainingLoop {
   void check_health(const EpochRow& row) const;
   [[noreturn]] void fail_diverged(const std::string& what) const;
   void save(const EpochRow& row, bool is_best);
+  void save_weights(const EpochRow& row, bool is_best);
+  /// Time that the epochs after this one will take, as far as can be told; 0 if nothing is left.
+  double seconds_after(int64_t epoch, double epoch_seconds) const;
   NamedTensors checkpoint_tensors() const;
   const network::Network& judged() const { return average_ ? average_->network() : network_; }
   std::filesystem::path weights_file(const char* name) const { return input_.folder / "weights" / name; }
-  std::filesystem::path checkpoint_file() const { return input_.folder / "checkpoint" / "last" / "state.safetensors"; }
+  std::filesystem::path checkpoint_file() const { return checkpoint_in(input_.folder); }
 
   network::Network network_;
   const TrainingInput& input_;
@@ -188,7 +220,33 @@ bool TrainingLoop::resume() {
   state_ = *stored;
   optimizer_->set_steps(state_.optimizer_steps);
   schedule_.restore(state_.schedule);
+  std::string differences;
+  for (const auto& [what, now] : input_.numerics) {
+    const auto then = state_.numerics.find(what);
+    if (then != state_.numerics.end() && then->second != now)
+      differences += fmt::format("{}{} {} instead of {}", differences.empty() ? "" : ", ", what, now, then->second);
+  }
+  if (!differences.empty() && !state_.is_over) {
+    listener_.warning(
+        fmt::format("training goes on with {}: rounding differs, so the outcome will be near that of an uninterrupted "
+                    "run, not the same to the bit",
+                    differences));
+  }
+  // A kill between the checkpoint and the weights of its epoch: the checkpoint has them.
+  if (!state_.history.empty() && !state_.is_over) {
+    const EpochRow& row = state_.history.back();
+    const bool lacks_best =
+        state_.best_epoch == row.epoch && stored_epoch(weights_file("best.safetensors")) != state_.best_epoch;
+    if (lacks_best || stored_epoch(weights_file("last.safetensors")) != row.epoch) save_weights(row, lacks_best);
+  }
+  observer_.resumed(state_.history);
   return true;
+}
+
+double TrainingLoop::seconds_after(int64_t epoch, double epoch_seconds) const {
+  const double left = static_cast<double>(options_.loop.epochs - epoch) * epoch_seconds;
+  const double budget = options_.loop.time_minutes * 60;
+  return budget > 0 ? std::clamp(budget - state_.seconds - epoch_seconds, 0.0, left) : left;
 }
 
 std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
@@ -212,7 +270,7 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
   double rate = 0;
   const std::string what = fmt::format("epoch {}/{}", epoch, options_.loop.epochs);
   for (int64_t step = 0; step < steps; ++step) {
-    if (stop_requested()) return std::nullopt;
+    if (listener_.stop_requested()) return std::nullopt;
     const auto [begin, end] = ranges[static_cast<size_t>(step)];
     Batch batch = queue.next();
     if (epoch == 1 && step == 0) observer_.first_batch(batch);
@@ -239,13 +297,14 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
     loss_sum += loss_value * static_cast<double>(end - begin);
     correct += count_correct(logits, batch.targets);
     const double seconds = seconds_since(start);
-    listener_.progress(what,
-                       step + 1,
-                       steps,
-                       fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s",
-                                   loss_sum / static_cast<double>(end),
-                                   static_cast<double>(correct) / static_cast<double>(end),
-                                   static_cast<double>(end) / seconds));
+    const double epoch_seconds = seconds * static_cast<double>(count) / static_cast<double>(end);
+    std::string detail = fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s",
+                                     loss_sum / static_cast<double>(end),
+                                     static_cast<double>(correct) / static_cast<double>(end),
+                                     static_cast<double>(end) / seconds);
+    if (const double after = seconds_after(epoch, epoch_seconds); after > 0)
+      detail += fmt::format("  run {} left", format_duration(after + epoch_seconds - seconds));
+    listener_.progress(what, step + 1, steps, detail);
   }
   faces_ += count;
   step_seconds_ += seconds_since(start);
@@ -261,7 +320,9 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
 void TrainingLoop::validate(EpochRow& row) {
   if (input_.validation_rows.empty()) return;
   const auto start = Clock::now();
-  const auto predictions = evaluation::predict(judged(), normalization_, *input_.dataset, input_.validation_rows);
+  QuietListener quiet(listener_);
+  const auto predictions =
+      evaluation::predict(judged(), normalization_, *input_.dataset, input_.validation_rows, {}, quiet);
   row.validation_loss = evaluation::mean_log_loss(predictions);
   row.validation_accuracy = evaluation::accuracy(predictions);
   row.seconds += seconds_since(start);
@@ -297,7 +358,7 @@ void TrainingLoop::check_health(const EpochRow& row) const {
   }
 }
 
-void TrainingLoop::save(const EpochRow& row, bool is_best) {
+void TrainingLoop::save_weights(const EpochRow& row, bool is_best) {
   network::WeightsInfo info{
       .normalization = normalization_, .class_names = input_.dataset->class_names, .extra = input_.metadata};
   info.extra["mien.epoch"] = std::to_string(row.epoch);
@@ -306,19 +367,29 @@ void TrainingLoop::save(const EpochRow& row, bool is_best) {
     info.extra["mien.validation_accuracy"] = format_double(row.validation_accuracy);
   if (is_best) network::save_weights(weights_file("best.safetensors"), judged(), info);
   network::save_weights(weights_file("last.safetensors"), judged(), info);
+}
+
+void TrainingLoop::save(const EpochRow& row, bool is_best) {
+  // The checkpoint first: it holds the weights of its epoch, so that a kill after it costs nothing.
   state_.optimizer_steps = optimizer_->steps();
   state_.schedule = schedule_.state();
   save_checkpoint(checkpoint_file(), state_, checkpoint_tensors());
+  save_weights(row, is_best);
 }
 
 TrainingResult TrainingLoop::train() {
   TrainingResult result{.best = network_, .normalization = normalization_, .resumed = resume()};
   result.stop_reason = StopReason::completed;
+  if (!result.resumed) state_.numerics = input_.numerics;
   double last_seconds = state_.history.empty() ? 0 : state_.history.back().seconds;
   while (state_.epochs_done < options_.loop.epochs) {
     const int64_t patience = options_.loop.patience;
     if (patience > 0 && state_.best_epoch > 0 && state_.epochs_done - state_.best_epoch >= patience) {
       result.stop_reason = StopReason::early_stopped;
+      break;
+    }
+    if (state_.is_over) {  // only the time can have ended it
+      result.stop_reason = StopReason::time_budget;
       break;
     }
     const double budget = options_.loop.time_minutes * 60;
@@ -327,7 +398,7 @@ TrainingResult TrainingLoop::train() {
       break;
     }
     auto row = train_epoch(state_.epochs_done + 1);
-    if (row && !stop_requested()) {
+    if (row && !listener_.stop_requested()) {
       try {
         validate(*row);
       } catch (const Error& error) {
@@ -335,7 +406,7 @@ TrainingResult TrainingLoop::train() {
         row.reset();
       }
     }
-    if (!row || stop_requested()) {
+    if (!row || listener_.stop_requested()) {
       result.stop_reason = StopReason::interrupted;
       break;
     }
@@ -359,7 +430,13 @@ TrainingResult TrainingLoop::train() {
     observer_.epoch_ended(state_.history, is_best);
   }
   if (state_.best_epoch > 0) {
-    network::load_weights_into(weights_file("best.safetensors"), network_);
+    const std::filesystem::path best = weights_file("best.safetensors");
+    if (const int64_t epoch = stored_epoch(best); epoch != state_.best_epoch) {
+      throw_bad_data(
+          fmt::format("{} is of epoch {}, the run's best is epoch {}", best.string(), epoch, state_.best_epoch),
+          "remove the checkpoint folder to start again from the first epoch");
+    }
+    network::load_weights_into(best, network_);
   }
   result.best = network_;
   result.history = state_.history;
@@ -391,6 +468,8 @@ TrainingResult train(network::Network network,
                      TrainingObserver& observer) {
   return TrainingLoop(std::move(network), input, listener, observer).train();
 }
+
+void finish_checkpoint(const std::filesystem::path& folder) { drop_tensors(checkpoint_in(folder)); }
 
 at::Tensor loss_weights(const TrainingInput& input) {
   const data::ClassWeightOptions& options = input.options.classes;

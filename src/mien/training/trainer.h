@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,11 @@ struct TrainingInput {
   TrainOptions options;
   data::AugmentOptions augment;
   std::filesystem::path folder;  ///< gets weights/best.safetensors, weights/last.safetensors, checkpoint/last/
+  /// How the network that training starts from wants its input; nothing fits options.loop.normalize to the training
+  /// rows.
+  std::optional<network::Normalization> normalization;
   std::map<std::string, std::string> metadata;  ///< stored with the weights
+  std::map<std::string, std::string> numerics;  ///< what rounding depends on; a resume with others warns
 };
 
 /// Hears of milestones, to draw and record them.
@@ -33,6 +38,8 @@ class TrainingObserver {
   virtual ~TrainingObserver() = default;
   /// Before the first step of a run that is not resumed.
   virtual void first_batch(const Batch&) {}
+  /// Before the first step of a start that goes on from `history`.
+  virtual void resumed(const std::vector<EpochRow>& /*history*/) {}
   /// After each epoch, when weights and checkpoint are on disk; `history` includes the epochs of earlier starts.
   virtual void epoch_ended(const std::vector<EpochRow>& /*history*/, bool /*is_best*/) {}
 };
@@ -52,10 +59,10 @@ struct TrainingResult {
 };
 
 /// Trains `network` (changed in place). If input.folder holds a checkpoint of the same options, data and split, goes on
-/// from it: with the same number of threads the outcome is bit for bit that of an uninterrupted run.
-/// Ctrl-C (stop_requested) ends it after the current step with StopReason::interrupted; the epochs done are on disk.
-/// Throws Error(failed) when the loss is not finite or has exploded, naming epoch, step and learning rate; Error(usage)
-/// when the checkpoint belongs to another run, or data and network do not fit.
+/// from it: with the same numerics (threads, kernels) the outcome is bit for bit that of an uninterrupted run.
+/// A stop that `listener` requests ends it after the current step with StopReason::interrupted; the epochs done are on
+/// disk. Throws Error(failed) when the loss is not finite or has exploded, naming epoch, step and learning rate;
+/// Error(usage) when the checkpoint belongs to another run, or data and network do not fit.
 TrainingResult train(network::Network network,
                      const TrainingInput& input,
                      ProgressListener& listener,
@@ -66,6 +73,10 @@ std::string epoch_line(const EpochRow& row, int64_t epochs);
 
 /// The device that `name` ("auto", "cpu", "cuda") stands for. Throws Error(usage) if there is no such device here.
 std::string resolve_device(const std::string& name);
+
+/// Makes a finished run's folder small: its checkpoint keeps the state and no tensors. `train` then reads the best
+/// weights and trains no more.
+void finish_checkpoint(const std::filesystem::path& folder);
 
 /// The loss's weights of the classes, [K] float32 on the CPU; undefined with --class-weights none.
 at::Tensor loss_weights(const TrainingInput& input);
