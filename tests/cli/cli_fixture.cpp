@@ -43,7 +43,10 @@ Child::Child(const std::vector<std::string>& words, const fs::path& folder, cons
   const std::string search_path =
       options.with_pictures ? std::string("PATH=") + std::getenv("PATH") : "PATH=/nonexistent";
   const std::string home = "HOME=" + folder.string();
-  std::vector<const char*> environment{search_path.c_str(), home.c_str(), "OMP_NUM_THREADS=1", nullptr};
+  std::vector<const char*> environment{search_path.c_str(), home.c_str(), "OMP_NUM_THREADS=1"};
+  const std::string kill_at = "MIEN_KILL_AT=" + std::to_string(options.kill_at);
+  if (options.kill_at > 0) environment.insert(environment.end(), {kill_at.c_str(), "LD_PRELOAD=" MIEN_KILL_AT_LIBRARY});
+  environment.push_back(nullptr);
   const std::string out = (folder / "stdout").string();
   const std::string err = (folder / "stderr").string();
   process_ = ::fork();

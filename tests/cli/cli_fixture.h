@@ -20,6 +20,7 @@ struct Outcome {
 struct StartOptions {
   bool with_pictures = false;                       ///< finds gnuplot; without it a run is five times as fast
   std::optional<uint64_t> largest_file_bytes = {};  ///< a disk that is full after that much
+  int kill_at = 0;  ///< killed before this file operation, counted from 1; 0 lets it live
   const char* program = MIEN_PROGRAM;
 };
 

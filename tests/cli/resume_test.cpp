@@ -37,6 +37,7 @@ TEST_F(Resume, AfterCtrlCEqualsAnUninterruptedRun) {
   const Outcome stopped = child.wait();
   EXPECT_EQ(stopped.status, 130);
   EXPECT_NE(stopped.out.find("start the same command again"), std::string::npos) << stopped.out;
+  EXPECT_NE(stopped.err.find("stopping; start the same command again to go on"), std::string::npos) << "said at once";
   EXPECT_NE(read("runs/train/stopped/run.json").find("\"interrupted\""), std::string::npos);
   const size_t kept = epochs_done("stopped");
   EXPECT_GE(kept, 3U);
@@ -73,7 +74,7 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
     ASSERT_EQ(outcome.status, 0) << outcome.err;
   }
   EXPECT_GE(kills, 2);
-  EXPECT_FALSE(std::filesystem::exists(path("runs/train/killed2"))) << "always the same folder";
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/killed-2"))) << "always the same folder";
   EXPECT_EQ(weights("killed"), weights("whole"));
   EXPECT_EQ(read("runs/train/killed/predictions_val.csv"), read("runs/train/whole/predictions_val.csv"));
   EXPECT_EQ(read("runs/train/killed/weights/last.safetensors"), read("runs/train/whole/weights/last.safetensors"));
@@ -81,14 +82,13 @@ TEST_F(Resume, AfterKillsAtRandomMomentsEqualsAnUninterruptedRun) {
 
 TEST_F(Resume, AFinishedRunIsNotOverwritten) {
   for (int i = 0; i < 3; ++i) ASSERT_EQ(mien(training()).status, 0);
-  for (const char* name : {"small", "small2", "small3"})
+  for (const char* name : {"small", "small-2", "small-3"})
     EXPECT_TRUE(std::filesystem::exists(path(std::string("runs/train/") + name + "/report.html"))) << name;
-  EXPECT_EQ(weights("small"), weights("small2")) << "the same command gives the same bytes";
+  EXPECT_EQ(weights("small"), weights("small-2")) << "the same command gives the same bytes";
   write("runs/train/small/note.txt", "of the old run");
   ASSERT_EQ(mien(training({"--exist-ok"})).status, 0);
-  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small/note.txt")))
-      << "--exist-ok replaces what the folder holds";
-  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small4")));
+  EXPECT_EQ(read("runs/train/small/note.txt"), "of the old run") << "--exist-ok replaces what Mien wrote, only that";
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small-4")));
 }
 
 TEST_F(Resume, TwoAtOnceDoNotShareAFolder) {
@@ -100,7 +100,75 @@ TEST_F(Resume, TwoAtOnceDoNotShareAFolder) {
   EXPECT_EQ(second.wait().status, 0);
   EXPECT_EQ(first.wait().status, 0);
   EXPECT_FALSE(weights("both").empty());
-  EXPECT_EQ(weights("both2"), weights("both"));
+  EXPECT_EQ(weights("both-2"), weights("both"));
+}
+
+TEST_F(Resume, AfterAKillBeforeAnyFileOperationEqualsAnUninterruptedRun) {
+  const auto words = [](const std::string& name) {
+    return std::vector<std::string>{
+        "train", "--network", "small.toml", "--data", "drawn:70", "--epochs", "2", "--threads", "1", "--name", name};
+  };
+  ASSERT_EQ(mien(words("whole")).status, 0);
+  int killed = 0;
+  int step = 1;
+  for (int at = 1; at < 400; at += step) {
+    const std::string name = "killed" + std::to_string(at);
+    const Outcome first = mien(words(name), {.kill_at = at});
+    if (first.status == 0) break;  // it has fewer operations
+    ASSERT_EQ(first.status, 128 + SIGKILL) << first.err;
+    ++killed;
+    const Outcome again = mien(words(name));
+    ASSERT_EQ(again.status, 0) << at << ": " << again.err;
+    EXPECT_EQ(weights(name), weights("whole")) << at;
+    EXPECT_EQ(read("runs/train/" + name + "/predictions_val.csv"), read("runs/train/whole/predictions_val.csv")) << at;
+    EXPECT_FALSE(std::filesystem::exists(path("runs/train/" + name + "-2"))) << at << ": always the same folder";
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path("runs/train/" + name)))
+      EXPECT_NE(entry.path().extension(), ".partial") << at << ": " << entry.path();
+    if (at >= 8) step = 9;
+  }
+  EXPECT_GT(killed, 12);
+}
+
+TEST_F(Resume, OfAnEnsembleKilledWhileAMemberStartsGoesOn) {
+  const auto words = training({"--members", "2", "--name", "pair", "--epochs", "1"});
+  const Outcome first = mien(words, {.kill_at = 9});
+  ASSERT_EQ(first.status, 128 + SIGKILL) << first.err;
+  write("runs/train/pair/member02/run.json.1-0.partial", "{");
+  const Outcome again = mien(words);
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/pair/member02/run.json.1-0.partial")));
+}
+
+TEST_F(Resume, OfARecipeWhoseNetworkFileHasChangedTrainsAnew) {
+  write("r.toml",
+        "network = \"small.toml\"\ndata = \"drawn:70\"\nepochs = 1\nthreads = 1\n"
+        "[[run]]\nname = \"one\"\n[[run]]\nname = \"two\"\nlr = 0.002\n");
+  ASSERT_EQ(mien({"run", "r.toml"}).status, 0);
+  write("runs/r/two/thesis.txt", "mine");
+  const std::string before = weights("../r/two");
+  // One run edited: the other is kept, and its own finished folder, too.
+  write("r.toml", read("r.toml") + "momentum = 0.5\n");
+  const Outcome edited = mien({"run", "r.toml"});
+  EXPECT_EQ(edited.status, 0) << edited.err;
+  EXPECT_NE(edited.out.find("runs/r/one is finished already"), std::string::npos) << edited.out;
+  EXPECT_EQ(weights("../r/two"), before);
+  EXPECT_EQ(read("runs/r/two/thesis.txt"), "mine");
+  EXPECT_TRUE(std::filesystem::exists(path("runs/r/two-2/weights/best.safetensors")));
+  // The network: other weights, in another folder.
+  std::string network = read("small.toml");
+  network.replace(network.find("conv = 8"), 8, "conv = 6");
+  write("small.toml", network);
+  const Outcome changed = mien({"run", "r.toml"});
+  EXPECT_EQ(changed.status, 0) << changed.err;
+  EXPECT_EQ(changed.out.find("finished already"), std::string::npos) << changed.out;
+  EXPECT_EQ(weights("../r/two"), before);
+  EXPECT_FALSE(weights("../r-2/one").empty());
+}
+
+TEST_F(Resume, OfATypoInTestDataNeedsNoSecondTraining) {
+  const Outcome typo = mien(training({"--test-data", "tset.csv"}));
+  EXPECT_TRUE(refused(typo, 3, {"--test-data", "tset.csv"})) << "before anything is trained";
+  EXPECT_FALSE(std::filesystem::exists(path("runs/train/small")));
 }
 
 }  // namespace

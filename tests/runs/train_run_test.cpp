@@ -12,6 +12,7 @@
 #include "mien/data/csv_writer.h"
 #include "mien/data/load.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/network/network.h"
 #include "mien/recipes/recipe.h"
 #include "mien/report/gnuplot.h"
 #include "mien/runs/run_summary.h"
@@ -189,6 +190,74 @@ TEST(TrainTask, StartsFromTheWeightsOfARunFolder) {
   const auto more = train_task(second.experiment, second.options, silent_listener());
   EXPECT_EQ(read_run(*more).history.size(), 1U);
   EXPECT_EQ(second.options.find("weights")->text(), run->string());
+}
+
+TEST(TrainTask, RefusesWeightsThatTellOtherClassesApart) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("classes");
+  SmallExperiment first(folder);
+  const auto run = train_task(first.experiment, first.options, silent_listener());
+  auto loaded = network::load_weights(*run / "weights/best.safetensors");
+  std::swap(loaded.info.class_names[0], loaded.info.class_names[1]);
+  network::save_weights(folder / "other.safetensors", loaded.network, loaded.info);
+  SmallExperiment second(folder, {{"weights", (folder / "other.safetensors").string()}, {"name", "second"}});
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::usage, [&] { train_task(second.experiment, second.options, silent_listener()); }),
+               "tells the classes"));
+  EXPECT_FALSE(fs::exists(folder / "second"));
+}
+
+TEST(TrainTask, KeepsTheNormalizationOfTheWeightsItStartsFrom) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("normalization");
+  SmallExperiment first(folder, {{"normalize", "per-image"}});
+  const auto run = train_task(first.experiment, first.options, silent_listener());
+  SmallExperiment second(folder, {{"weights", run->string()}, {"epochs", "1"}, {"name", "second"}});
+  Heard heard;
+  const auto more = train_task(second.experiment, second.options, heard);
+  EXPECT_TRUE(contains(heard.lines, "keeps its normalization per-image"));
+  EXPECT_EQ(network::load_weights(*more / "weights/best.safetensors").info.normalization.text(), "per-image");
+}
+
+TEST(TrainTask, SaysWhatIsWrongWithSortedRowsAndWhyItStopped) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("sorted");
+  auto faces = data::load({.data = "drawn:140"}, silent_listener());
+  std::vector<int64_t> rows(140);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
+  std::stable_sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) {
+    return faces.labels[static_cast<size_t>(a)] < faces.labels[static_cast<size_t>(b)];
+  });
+  data::write_csv(faces.subset(rows), folder / "sorted.csv", data::csv_style("kaggle-train"));
+  SmallExperiment small(folder,
+                        {{"data", (folder / "sorted.csv").string()},
+                         {"validation", "last:20"},
+                         {"class-weights", "balanced"},
+                         {"epochs", "1"}});
+  Heard heard;
+  const auto run = train_task(small.experiment, small.options, heard);
+  EXPECT_TRUE(contains(heard.warnings, "no training row is neutral"));
+  EXPECT_TRUE(contains(heard.warnings, "no validation row is angry, disgust, fear, happy, sad, surprise"));
+  EXPECT_TRUE(contains(heard.lines, "class weights: angry "));
+  EXPECT_TRUE(contains(heard.lines, "trained for all 1 epochs; best epoch 1"));
+  EXPECT_GT(read_json(*run / "run.json").at("facts").at("class_weights").at("angry").get<double>(), 0);
+}
+
+TEST(TrainTask, WarnsOfALossFarAboveGuessing) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("absurd");
+  SmallExperiment small(folder, {{"lr", "3"}, {"epochs", "1"}});
+  Heard heard;
+  ASSERT_TRUE(train_task(small.experiment, small.options, heard));
+  EXPECT_TRUE(contains(heard.warnings, "the learning rate 3 is probably too high"));
+}
+
+TEST(TrainTask, LeavesAFinishedRunSmall) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("small");
+  SmallExperiment small(folder);
+  const auto run = train_task(small.experiment, small.options, silent_listener());
+  EXPECT_LT(fs::file_size(*run / "checkpoint/last/state.safetensors"), 4096U);
 }
 
 }  // namespace

@@ -2,11 +2,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "mien/cli/command_line.h"
 #include "mien/core/error.h"
@@ -16,10 +19,22 @@ namespace {
 
 constexpr int kInterrupted = 130;
 
-/// First Ctrl-C: stop after the current step. Second: at once.
+/// What the first Ctrl-C answers; chosen before it can come, because a signal handler may only write.
+std::string_view g_stopping = "\nstopping; Ctrl-C again stops at once\n";
+
+/// First Ctrl-C: stop after the current step, and say so. Second: at once.
 void on_interrupt(int) {
   if (mien::stop_requested()) std::_Exit(kInterrupted);
   mien::request_stop();
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, g_stopping.data(), g_stopping.size());
+}
+
+/// Commands whose interrupted work goes on when they are started again.
+bool can_go_on(const std::string& command) { return command == "train" || command == "run" || command == "demo"; }
+
+/// Commands that make batches of a size that the user chooses.
+bool has_batch_size(const std::string& command) {
+  return can_go_on(command) || command == "lr-find" || command == "bench";
 }
 
 int fail(const std::string& line, int status) {
@@ -31,6 +46,9 @@ int fail(const std::string& line, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::string command = argc > 1 ? argv[1] : "";
+  if (can_go_on(command))
+    g_stopping = "\nstopping; start the same command again to go on (Ctrl-C again stops at once)\n";
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
@@ -43,7 +61,11 @@ int main(int argc, char** argv) {
   } catch (const mien::Error& error) {
     return fail(error.line(), mien::exit_status(error.code()));
   } catch (const std::bad_alloc&) {
-    return fail("out of memory. hint: a smaller --batch-size needs less", 1);
+    return fail(has_batch_size(command) ? "out of memory. hint: a smaller --batch-size needs less"
+                                        : "out of memory. hint: fewer faces or smaller pictures need less",
+                1);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(fmt::format("cannot use {}: {}", error.path1().string(), error.code().message()), 1);
   } catch (const std::exception& error) {
     // A library's own exception (libtorch's are long: the first line says what matters).
     const std::string text = error.what();

@@ -36,6 +36,7 @@ void Terminal::line(std::string_view text) {
 }
 
 void Terminal::warning(std::string_view text) {
+  if (!warned_.emplace(text).second) return;  // once is enough, whatever number of figures it concerns
   clear_bar();
   std::fflush(stdout);
   fmt::print(stderr, "warning: {}\n", text);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,7 @@ class Terminal final : public ProgressListener {
   bool is_terminal_;
   bool bar_shown_ = false;
   std::string what_;
+  std::set<std::string, std::less<>> warned_;
   int64_t first_done_ = 0;
   Clock::time_point started_;
   Clock::time_point shown_;

@@ -244,7 +244,8 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                    shared.run.name.empty() ? recipe.name : shared.run.name,
                                                    shared.run.exist_ok,
                                                    true,
-                                                   shared_options);
+                                                   shared_options,
+                                                   runs::run_content(shared, dataset));
   if (folder.state() == runs::RunFolder::State::unfinished)
     listener.line(fmt::format("going on in {}", folder.path().string()));
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
@@ -259,7 +260,8 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
     OptionSet options;
     experiment.bind(options);
     apply_recipe(recipe, *run, overrides, options);
-    runs::RunFolder run_folder = runs::RunFolder::choose(folder.path(), run->name, true, true, options);
+    runs::RunFolder run_folder = runs::RunFolder::choose(
+        folder.path(), run->name, experiment.run.exist_ok, true, options, runs::run_content(experiment, dataset));
     listener.line(fmt::format("run {} ({})", run->name, experiment.run.network));
     if (experiment.ensemble.members > 1) {
       auto done = runs::train_ensemble(run_folder, experiment, options, dataset, listener);

@@ -5,12 +5,23 @@
 
 #include <fmt/format.h>
 
+#include "mien/core/error.h"
 #include "mien/data/class_weights.h"
 #include "mien/report/gallery.h"
 #include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
 
 namespace mien::runs {
+
+void draw_or_warn(ProgressListener& listener, const std::function<void()>& draw) {
+  if (!report::gnuplot_available()) return;
+  try {
+    draw();
+  } catch (const Error& error) {
+    // Ctrl-C reaches gnuplot, too: the work itself looks at it next.
+    if (!listener.stop_requested()) listener.warning(fmt::format("a picture of the run is missing: {}", error.line()));
+  }
+}
 
 void write_data_pictures(const data::Dataset& dataset, const std::filesystem::path& folder) {
   if (!report::gnuplot_available()) return;

@@ -12,6 +12,7 @@
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
+#include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
@@ -119,9 +120,7 @@ std::string votes_json(const EnsembleSummary& summary) {
 
 /// Prediction of a csv by the vote of all members.
 void predict_by_vote(const EnsembleSummary& summary, const Experiment& experiment, ProgressListener& listener) {
-  data::DataOptions data_options;
-  data_options.data = experiment.judge.test_data;
-  const data::Dataset faces = data::load(data_options, listener);
+  const data::Dataset faces = load_test_faces(experiment, listener);
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   std::vector<Predictions> members;
@@ -181,8 +180,12 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     member_options.set("seed", std::to_string(experiment.train.loop.seed + m), Origin::recipe, detail);
     member_options.set("split-seed", std::to_string(experiment.split.split_seed + m), Origin::recipe, detail);
     member_options.set("test-data", "", Origin::recipe, detail);
-    RunFolder member_folder =
-        RunFolder::choose(folder.path(), member_name(static_cast<uint64_t>(m) + 1), true, true, member_options);
+    RunFolder member_folder = RunFolder::choose(folder.path(),
+                                                member_name(static_cast<uint64_t>(m) + 1),
+                                                experiment.run.exist_ok ? IfTaken::replace : IfTaken::refuse,
+                                                /*reuse_finished=*/true,
+                                                member_options,
+                                                run_content(member, visible));
     listener.line(fmt::format("member {} of {}", m + 1, experiment.ensemble.members));
     const bool is_finished = member_folder.state() == RunFolder::State::finished;
     if (!is_finished && !copies) copies = data::find_copies(visible, member.leaks);
@@ -204,8 +207,9 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
         "{:17} accuracy {}", outcome.vote, rate_text(outcome.metrics.accuracy, outcome.metrics.accuracy_interval)));
   }
   write_atomic(folder.path() / "votes.json", votes_json(summary));
-  if (report::gnuplot_available())
+  draw_or_warn(listener, [&] {
     report::plot_members(folder.path() / "members.png", summary.growth, "Majority vote on " + summary.judged_on);
+  });
   if (!experiment.judge.test_data.empty()) predict_by_vote(summary, experiment, listener);
   write_ensemble_page(summary, listener);
   folder.record("members", std::to_string(summary.members.size()));

@@ -12,7 +12,7 @@ void RunOptions::bind(OptionSet& options) {
                .help = "name of the run folder; the default is the network's or recipe's name, and a number is added "
                        "where it is taken"});
   options.add(&exist_ok,
-              {.name = "exist-ok", .help = "write into an existing run folder of that name, replacing what it holds"});
+              {.name = "exist-ok", .help = "write into an existing run folder of that name; what Mien wrote there is removed, other files stay"});
   options.add(&weights,
               {.name = "weights",
                .help = "weights file or run folder whose weights training starts from; the default starts fresh"});

@@ -4,12 +4,17 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <exception>
+#include <optional>
+#include <set>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mien/core/error.h"
@@ -26,39 +31,155 @@ using nlohmann::ordered_json;
 
 constexpr char kLocked = 0;
 
-/// Of all that decides a run's outcome: option values, not where they came from or where the outcome goes.
-std::string hash_of(const OptionSet& options, std::string_view content) {
-  std::string text(content);
+/// Decide where an outcome goes, when it ends, or what is made of it; never the trained network.
+const std::set<std::string_view> kPlaces{"project", "name", "exist-ok", "time", "max-time"};
+const std::set<std::string_view> kJudging{
+    "test-data", "tta-flip", "cells", "gallery-cells", "gallery-faces", "top-losses"};
+/// Options that name a file, whose content counts.
+const std::set<std::string_view> kFiles{"data", "network", "weights", "ferplus", "test-data"};
+
+/// Of the option values and contents that decide the trained network (or, with `of_judging`, what is made of it); not
+/// of where they came from.
+std::string hash_of(const OptionSet& options, const RunContent& content, bool of_judging) {
+  std::string text = of_judging ? content.judging : content.training;
   for (const auto& entry : options.entries()) {
     const std::string& name = entry.spec.name;
-    if (name == "project" || name == "name" || name == "exist-ok" || name == "time") continue;
+    if (kPlaces.contains(name) || kJudging.contains(name) != of_judging) continue;
+    if (kFiles.contains(name) && !content.training.empty()) continue;
     text += name + "=" + entry.text() + "\n";
   }
   return checksum(text);
 }
 
 ordered_json read_run_json(const fs::path& folder) {
+  constexpr uint64_t kLargest = 1 << 22;
+  constexpr int kDeepest = 32;  // what is nested deeper is not ours, and would overflow the stack when it is written
+  std::error_code ignored;
   const fs::path file = folder / "run.json";
-  if (!fs::exists(file)) return {};
-  auto json = ordered_json::parse(read_text(file, 1 << 24), nullptr, /*allow_exceptions=*/false);
-  return json.is_object() ? json : ordered_json{};
+  if (!fs::is_regular_file(file, ignored)) return {};
+  bool is_deep = false;
+  const auto watch = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+    is_deep = is_deep || depth > kDeepest;
+    return !is_deep;
+  };
+  auto json = ordered_json::parse(read_text(file, kLargest), watch, /*allow_exceptions=*/false);
+  return json.is_object() && !is_deep ? json : ordered_json{};
 }
 
 std::string text_of(const ordered_json& json, const char* key) {
   return json.is_object() && json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : "";
 }
 
-/// Locks a folder for this process; nothing if another process has it.
+[[noreturn]] void fail_to_make(const fs::path& folder, const std::string& reason) {
+  throw_failed(fmt::format("cannot make the run folder {}: {}", folder.string(), reason),
+               "--project says where run folders are made");
+}
+
+/// Locks a folder for this process; nothing if another process has it, or if the folder went away meanwhile.
 std::shared_ptr<const void> lock_folder(const fs::path& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0 && errno == ENOENT) return nullptr;
   if (descriptor < 0)
-    throw_failed(fmt::format("cannot open the run folder {}: {}", folder.string(), std::strerror(errno)));
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    throw_failed(fmt::format("cannot open the run folder {}: {}", folder.string(), std::strerror(errno)),
+                 "choose another --name or --project");
+  // A file system without locks gives another error: then two processes are not told apart.
+  const bool is_taken = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  struct stat locked {};
+  struct stat there {};
+  const bool is_gone = ::fstat(descriptor, &locked) != 0 || ::stat(folder.c_str(), &there) != 0 ||
+                       locked.st_ino != there.st_ino || locked.st_dev != there.st_dev;
+  if (is_taken || is_gone) {
     ::close(descriptor);
     return nullptr;
   }
-  // A file system without locks gives another error: then two processes are not told apart.
   return std::shared_ptr<const void>(&kLocked, [descriptor](const void*) { ::close(descriptor); });
+}
+
+/// NAME, NAME-2, NAME-3, ... (and NAME2, ..., as they were called once) that exist in `project`, by number.
+std::vector<fs::path> series(const fs::path& project, const std::string& name) {
+  std::map<int64_t, std::vector<fs::path>> found;
+  std::error_code error;
+  for (fs::directory_iterator at(project, error), end; !error && at != end; at.increment(error)) {
+    const std::string entry = at->path().filename().string();
+    if (!entry.starts_with(name)) continue;
+    std::string_view rest = std::string_view(entry).substr(name.size());
+    if (rest.starts_with('-')) rest.remove_prefix(1);
+    const auto number = entry == name ? std::optional<int64_t>(1) : parse_int(rest);
+    if (number && (entry == name || *number > 1)) found[*number].push_back(at->path());
+  }
+  std::vector<fs::path> paths;
+  for (const auto& [number, folders] : found) paths.insert(paths.end(), folders.begin(), folders.end());
+  return paths;
+}
+
+/// Whether Mien gives a file of a run folder this name.
+bool is_own_name(const std::string& name) {
+  static const std::set<std::string_view> names{
+      "run.json", "args.toml", "recipe.toml", "results.csv", "report.html", "votes.json", "comparison.csv"};
+  static const std::set<std::string_view> pictures{
+      "results", "loss_against_accuracy", "members", "accuracy", "classes", "examples", "train_batch0"};
+  if (names.contains(name)) return true;
+  const fs::path path(name);
+  const std::string stem = path.stem().string();
+  const std::string ending = path.extension().string();
+  const bool is_picture = ending == ".png" || ending == ".svg" || ending == ".pdf" || ending == ".jpg";
+  const bool is_table = ending == ".csv" || ending == ".json" || ending == ".txt";
+  if (name.starts_with("events.out.tfevents.")) return true;
+  if (is_picture && (pictures.contains(stem) || stem.ends_with("_batch0_pred") || stem.find("_as_") != stem.npos))
+    return true;
+  if (!is_picture && !is_table) return false;
+  for (const char* start :
+       {"metrics", "confusion_matrix", "most_confused", "top_losses", "calibration", "predictions_"}) {
+    if (stem.starts_with(start)) return true;
+  }
+  return false;
+}
+
+/// Removes the figures that explain/figures.json lists, with what lies beside them under the same name.
+void remove_figures(const fs::path& folder) {
+  std::error_code error;
+  const fs::path list = folder / "figures.json";
+  if (!fs::is_regular_file(list, error)) return;
+  const auto json = ordered_json::parse(read_text(list, 1 << 24), nullptr, /*allow_exceptions=*/false);
+  std::set<std::string> stems;
+  if (json.is_object() && json.contains("figures") && json["figures"].is_array()) {
+    for (const auto& entry : json["figures"]) stems.insert(fs::path(text_of(entry, "file")).stem().string());
+  }
+  std::vector<fs::path> files{list};
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (stems.contains(at->path().stem().string()) && at->is_regular_file(error)) files.push_back(at->path());
+  }
+  for (const fs::path& file : files) fs::remove(file, error);
+  fs::remove(folder, error);  // if nothing else is in it
+}
+
+/// Removes what Mien wrote into a run folder, runs inside it included; other files stay. run.json goes last, so that
+/// the folder of a killed removal is still known for what it is.
+void remove_own_files(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    entries.push_back(at->path());
+  for (const fs::path& path : entries) {
+    const std::string name = path.filename().string();
+    if (name == "run.json") continue;
+    if (!fs::is_directory(fs::symlink_status(path, error))) {
+      if (is_own_name(name)) fs::remove(path, error);
+    } else if (name == "weights") {
+      for (const char* file : {"best.safetensors", "last.safetensors"}) fs::remove(path / file, error);
+      fs::remove(path, error);
+    } else if (name == "checkpoint") {
+      fs::remove(path / "last" / "state.safetensors", error);
+      fs::remove(path / "last", error);
+      fs::remove(path, error);
+    } else if (name == "explain") {
+      remove_figures(path);
+    } else if (!text_of(read_run_json(path), "options_hash").empty()) {
+      remove_own_files(path);
+      fs::remove(path / "run.json", error);
+      fs::remove(path, error);
+    }
+  }
 }
 
 std::string now_text() {
@@ -69,7 +190,14 @@ std::string now_text() {
 }  // namespace
 
 void check_folder_name(const std::string& name, const std::string& where) {
-  if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..") {
+  constexpr size_t kLongest = 240;  // bytes; file systems take 255, and a number may follow
+  if (name.size() > kLongest) {
+    throw_usage(
+        fmt::format("{} is {} bytes long ({}), expected at most {}", where, name.size(), quote_sample(name), kLongest),
+        "choose a shorter --name");
+  }
+  if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos || name == "." ||
+      name == "..") {
     throw_usage(fmt::format("{} is {}, expected the name of a folder without '/'", where, quote_sample(name)),
                 "--project says where the folder is made");
   }
@@ -87,62 +215,113 @@ fs::path weights_file(const fs::path& path) {
   return inside;
 }
 
-RunFolder RunFolder::choose(const fs::path& project,
-                            const std::string& name,
-                            bool exist_ok,
-                            bool reuse_finished,
-                            const OptionSet& options,
-                            std::string_view content) {
-  check_folder_name(name, "--name");
-  RunFolder folder;
-  folder.options_hash_ = hash_of(options, content);
-  folder.path_ = project / name;
-  int number = 1;
-  fs::path newest;
-  const auto is_free = [](const fs::path& path) {
-    return !fs::exists(path) || (fs::is_directory(path) && fs::is_empty(path));
-  };
-  while (!is_free(folder.path_)) {
-    newest = folder.path_;
-    if (exist_ok) break;
-    folder.path_ = project / fmt::format("{}{}", name, ++number);
+bool RunFolder::take(const fs::path& path, IfTaken if_taken, bool reuse_finished, bool only_same) {
+  std::error_code error;
+  const bool must_be_taken = if_taken == IfTaken::replace && !only_same;
+  if (!fs::is_directory(path, error)) {
+    if (must_be_taken)
+      throw_usage(fmt::format("--exist-ok: {} is a file, expected a folder", path.string()), "choose another --name");
+    return false;
   }
-  if (!newest.empty()) {
-    if (!fs::is_directory(newest))
-      throw_usage(fmt::format("--name: {} is a file, expected a folder", newest.string()), "choose another --name");
-    folder.lock_ = lock_folder(newest);
-    if (folder.lock_ == nullptr && exist_ok) {
-      throw_usage(fmt::format("--exist-ok: another mien is at work in {}", newest.string()),
+  auto lock = lock_folder(path);
+  if (lock == nullptr) {
+    if (must_be_taken) {
+      throw_usage(fmt::format("--exist-ok: another mien is at work in {}", path.string()),
                   "wait for it, or choose another --name");
     }
-    const ordered_json run = read_run_json(newest);
-    const bool is_same = text_of(run, "options_hash") == folder.options_hash_;
-    const bool is_finished = text_of(run, "status") == "finished";
-    if (folder.lock_ != nullptr && is_same && (!is_finished || reuse_finished)) {
-      folder.path_ = newest;
-      folder.state_ = is_finished ? State::finished : State::unfinished;
-      if (run.contains("facts")) {
-        for (const auto& [key, value] : run["facts"].items()) folder.facts_[key] = value.dump();
-      }
-    } else if (exist_ok) {
-      if (run.empty() && !fs::is_empty(newest)) {
-        throw_usage(fmt::format("--exist-ok: {} exists and is no run folder of mien", newest.string()),
+    return false;
+  }
+  const ordered_json run = read_run_json(path);  // only now: another process may have written it a moment ago
+  const bool is_finished = text_of(run, "status") == "finished";
+  const bool is_same = text_of(run, "options_hash") == options_hash_;
+  const bool is_judged = text_of(run, "judging_hash") == judging_hash_;
+  if (is_same && (!is_finished || reuse_finished)) {
+    remove_partial_files(path);
+    state_ = is_finished && is_judged ? State::finished : State::unfinished;
+    if (run.contains("facts") && run["facts"].is_object()) {
+      for (const auto& [key, value] : run["facts"].items()) facts_[key] = value.dump();
+    }
+    if (run.contains("environment") && run["environment"].is_object())
+      threads_ = run["environment"].value("threads", 0);
+    has_begun_ = true;
+  } else if (only_same) {
+    return false;
+  } else {
+    if (run.empty()) remove_partial_files(path);  // left by a start that was killed at its first file
+    const bool is_empty = fs::is_empty(path, error) && !error;
+    if (!is_empty && !must_be_taken) return false;
+    if (!is_empty) {
+      if (text_of(run, "options_hash").empty()) {
+        throw_usage(fmt::format("--exist-ok: {} exists and is no run folder of mien", path.string()),
                     "choose another --name");
       }
-      for (const auto& entry : fs::directory_iterator(newest)) fs::remove_all(entry.path());
+      auto emptied = run;
+      emptied["status"] = "replaced";  // a killed removal leaves no run that seems finished
+      write_atomic(path / "run.json", emptied.dump(2) + "\n");
+      remove_own_files(path);
+      has_begun_ = true;
+    }
+  }
+  path_ = path;
+  lock_ = std::move(lock);
+  return true;
+}
+
+RunFolder RunFolder::choose(const fs::path& project,
+                            const std::string& name,
+                            IfTaken if_taken,
+                            bool reuse_finished,
+                            const OptionSet& options,
+                            const RunContent& content) {
+  check_folder_name(name, "--name");
+  RunFolder folder;
+  folder.exceptions_ = std::uncaught_exceptions();
+  folder.options_hash_ = hash_of(options, content, false);
+  folder.judging_hash_ = hash_of(options, content, true);
+  std::error_code error;
+  fs::create_directories(project, error);
+  if (error && !fs::is_directory(project)) fail_to_make(project / name, error.message());
+
+  // The same run first, wherever it stands; --exist-ok means the folder of that very name.
+  const auto candidates =
+      if_taken == IfTaken::next_number ? series(project, name) : std::vector<fs::path>{project / name};
+  for (const fs::path& path : candidates) {
+    if (folder.take(path, if_taken, reuse_finished, /*only_same=*/true)) break;
+  }
+  for (int number = 1; folder.path_.empty(); ++number) {
+    const fs::path path = project / (number == 1 ? name : fmt::format("{}-{}", name, number));
+    folder.is_made_ = ::mkdir(path.c_str(), 0777) == 0;
+    if (!folder.is_made_ && errno != EEXIST) fail_to_make(path, std::strerror(errno));
+    if (folder.take(path, if_taken, reuse_finished, /*only_same=*/false)) break;
+    if (if_taken == IfTaken::refuse) {
+      throw_usage(fmt::format("{} holds another run than this command's", path.string()),
+                  "--exist-ok replaces it, or choose another --name");
     }
   }
   if (folder.state_ == State::finished) return folder;
-  std::error_code error;
-  fs::create_directories(folder.path_, error);
-  if (error) {
-    throw_failed(fmt::format("cannot create the run folder {}: {}", folder.path_.string(), error.message()),
-                 "--project says where run folders are made");
-  }
-  if (folder.path_ != newest) folder.lock_ = lock_folder(folder.path_);
   folder.save("running");  // first: a folder without it belongs to nobody
   write_atomic(folder.path_ / "args.toml", options.to_toml());
   return folder;
+}
+
+RunFolder::~RunFolder() {
+  const bool is_used = lock_ != nullptr && state_ == State::fresh && !has_begun_;  // not moved from
+  if (is_used && std::uncaught_exceptions() > exceptions_) discard();
+}
+
+/// Takes a fresh folder away again, unless a run inside it has begun.
+void RunFolder::discard() noexcept {
+  try {
+    std::error_code error;
+    for (fs::directory_iterator at(path_, error), end; !error && at != end; at.increment(error)) {
+      if (fs::exists(at->path() / "run.json", error)) return save("failed");
+    }
+    remove_partial_files(path_);
+    remove_own_files(path_);
+    fs::remove(path_ / "run.json", error);
+    if (is_made_) fs::remove(path_, error);
+  } catch (const std::exception&) {  // the failure that is under way says more
+  }
 }
 
 void RunFolder::record_text(const std::string& key, std::string_view text) {
@@ -154,6 +333,7 @@ void RunFolder::save(std::string_view status) {
   ::gethostname(host, sizeof host - 1);
   ordered_json json{{"status", std::string(status)},
                     {"options_hash", options_hash_},
+                    {"judging_hash", judging_hash_},
                     {"saved_at", now_text()},
                     {"host", host},
                     {"environment", ordered_json::parse(runtime::environment_json(runtime::environment()))}};

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -10,7 +14,9 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
+#include "mien/core/safetensors.h"
 #include "mien/core/text.h"
+#include "mien/data/class_weights.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/report/gallery.h"
@@ -18,6 +24,7 @@
 #include "mien/report/history_csv.h"
 #include "mien/report/plots.h"
 #include "mien/report/tensorboard.h"
+#include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
@@ -30,10 +37,32 @@ namespace {
 /// Keeps results.csv, the TensorBoard events and the pictures of a run up to date.
 class Recorder final : public training::TrainingObserver {
  public:
-  Recorder(const std::filesystem::path& folder, const data::Dataset& dataset) : folder_(folder), dataset_(dataset) {}
+  Recorder(RunFolder& run, const data::Dataset& dataset, ProgressListener& listener)
+      : run_(run), folder_(run.path()), dataset_(dataset), listener_(listener) {}
 
   void first_batch(const training::Batch& batch) override {
-    if (!report::gnuplot_available()) return;
+    run_.begin();
+    draw_or_warn(listener_, [&] { draw_batch(batch); });
+  }
+
+  void resumed(const std::vector<training::EpochRow>& history) override {
+    write_atomic(folder_ / "results.csv", report::history_csv(history));
+    // A kill may have come before an epoch's events: they are written again, and TensorBoard forgets the earlier ones.
+    events_.emplace(folder_, 1);
+    for (const training::EpochRow& row : history) record(row);
+    events_->flush();
+  }
+
+  void epoch_ended(const std::vector<training::EpochRow>& history, bool /*is_best*/) override {
+    write_atomic(folder_ / "results.csv", report::history_csv(history));
+    if (history.size() == 1) warn_of_absurd_loss(history.front());
+    if (!events_) events_.emplace(folder_);
+    record(history.back());
+    events_->flush();
+  }
+
+ private:
+  void draw_batch(const training::Batch& batch) const {
     const at::Tensor images = batch.images.detach().slice(0, 0, 32).contiguous();
     const int64_t count = images.size(0);
     const int64_t plane = images.size(2) * images.size(3);
@@ -60,10 +89,7 @@ class Recorder final : public training::TrainingObserver {
                           images.size(3));
   }
 
-  void epoch_ended(const std::vector<training::EpochRow>& history, bool /*is_best*/) override {
-    write_atomic(folder_ / "results.csv", report::history_csv(history));
-    const training::EpochRow& row = history.back();
-    if (!events_) events_.emplace(folder_, row.epoch > 1 ? std::optional<int64_t>(row.epoch) : std::nullopt);
+  void record(const training::EpochRow& row) {
     events_->scalar("loss/train", row.epoch, row.train_loss);
     events_->scalar("accuracy/train", row.epoch, row.train_accuracy);
     if (std::isfinite(row.validation_loss)) {
@@ -72,12 +98,25 @@ class Recorder final : public training::TrainingObserver {
     }
     events_->scalar("learning_rate", row.epoch, row.learning_rate);
     events_->scalar("seconds", row.epoch, row.seconds);
-    events_->flush();
   }
 
- private:
+  /// Guessing costs the log of the number of classes; a network that does three times worse is thrown about.
+  void warn_of_absurd_loss(const training::EpochRow& row) const {
+    const double chance = std::log(static_cast<double>(dataset_.classes()));
+    if (row.train_loss < 3 * chance) return;
+    listener_.warning(
+        fmt::format("the first epoch's loss is {:.3g}, guessing would give {:.3g}: the learning rate {} is "
+                    "probably too high; try --lr {:.2g}",
+                    row.train_loss,
+                    chance,
+                    format_double(row.learning_rate),
+                    row.learning_rate / 10));
+  }
+
+  RunFolder& run_;
   std::filesystem::path folder_;
   const data::Dataset& dataset_;
+  ProgressListener& listener_;
   std::optional<report::EventWriter> events_;
 };
 
@@ -93,21 +132,170 @@ std::string describe_parameters(const network::Graph& graph) {
       .dump();
 }
 
-/// Predicts an unlabeled or labeled csv into predictions_test.csv as id,label.
+/// Predicts --test-data into predictions_test.csv as id,label.
 void predict_file(const std::filesystem::path& out,
-                  const std::string& csv,
+                  const Experiment& experiment,
                   const training::TrainingResult& trained,
-                  const RunEvaluationOptions& options,
                   ProgressListener& listener) {
-  data::DataOptions data_options;
-  data_options.data = csv;
-  const data::Dataset faces = data::load(data_options, listener);
+  const data::Dataset faces = load_test_faces(experiment, listener);
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   const auto predictions = evaluation::predict(
-      trained.best, trained.normalization, faces, rows, {.flip_average = options.flip_average}, listener);
+      trained.best, trained.normalization, faces, rows, {.flip_average = experiment.judge.flip_average}, listener);
   write_atomic(out, evaluation::submission_csv(predictions, faces.ids));
   listener.line(fmt::format("{} predictions in {}", with_commas(faces.size()), out.string()));
+}
+
+/// Classes without a row among `rows`, as "disgust, fear".
+std::string absent_classes(const data::Dataset& dataset, std::span<const int64_t> rows) {
+  const std::vector<int64_t> counts = data::class_counts(dataset, rows);
+  std::vector<std::string> absent;
+  for (size_t k = 0; k < counts.size(); ++k) {
+    if (counts[k] == 0) absent.push_back(dataset.class_names[k]);
+  }
+  return join(absent, ", ");
+}
+
+void warn_of_absent_classes(const data::Dataset& dataset, const data::Split& split, ProgressListener& listener) {
+  if (const std::string absent = absent_classes(dataset, split.training); !absent.empty()) {
+    listener.warning(
+        fmt::format("no training row is {}: what the network says of these classes means nothing", absent));
+  }
+  if (split.validation.empty()) return;
+  if (const std::string absent = absent_classes(dataset, split.validation); !absent.empty()) {
+    listener.warning(
+        fmt::format("no validation row is {}: the best epoch is chosen without these classes; "
+                    "--validation fraction:0.1 draws from all",
+                    absent));
+  }
+}
+
+/// Says the loss's class weights and keeps them in run.json.
+void record_class_weights(RunFolder& folder, const training::TrainingInput& input, ProgressListener& listener) {
+  const at::Tensor weights = training::loss_weights(input);
+  if (!weights.defined()) return;
+  nlohmann::ordered_json json;
+  std::vector<std::string> texts;
+  for (int64_t k = 0; k < weights.size(0); ++k) {
+    const std::string& name = input.dataset->class_names[static_cast<size_t>(k)];
+    json[name] = weights[k].item<double>();
+    texts.push_back(fmt::format("{} {:.3f}", name, weights[k].item<double>()));
+  }
+  folder.record("class_weights", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  listener.line("class weights: " + join(texts, ", "));
+}
+
+/// What rounding depends on besides the options.
+std::map<std::string, std::string> numerics() {
+  const runtime::Environment environment = runtime::environment();
+  return {{"threads", std::to_string(environment.threads)},
+          {"BLAS", environment.blas},
+          {"BLAS kernels", environment.blas_kernels},
+          {"instructions", environment.cpu_capability},
+          {"libtorch", environment.libtorch_version}};
+}
+
+/// Goes on with the threads that a run was begun with, where the user left the number open; the destructor puts the
+/// number back.
+class KeptThreads {
+ public:
+  KeptThreads(const RunFolder& folder, const Experiment& experiment, ProgressListener& listener)
+      : before_(runtime::environment().threads) {
+    const int wanted = folder.threads();
+    if (experiment.run.threads != 0 || folder.state() != RunFolder::State::unfinished || wanted < 1 ||
+        wanted == before_)
+      return;
+    runtime::configure_threads(wanted);
+    is_changed_ = true;
+    listener.line(fmt::format("computing with {} threads, as the run was begun ({} cores here)",
+                              wanted,
+                              std::thread::hardware_concurrency()));
+  }
+  ~KeptThreads() {
+    if (is_changed_) runtime::configure_threads(before_);
+  }
+  KeptThreads(const KeptThreads&) = delete;
+  KeptThreads& operator=(const KeptThreads&) = delete;
+
+ private:
+  int before_;
+  bool is_changed_ = false;
+};
+
+/// Why training is over, for the log.
+std::string end_text(const training::TrainingResult& trained, const training::LoopOptions& loop) {
+  const auto epochs = static_cast<int64_t>(trained.history.size());
+  std::string text;
+  switch (trained.stop_reason) {
+    case training::StopReason::completed:
+      text = fmt::format("trained for all {} epochs", epochs);
+      break;
+    case training::StopReason::early_stopped:
+      text =
+          fmt::format("stopped early after epoch {}: no better one in {} epochs (--patience)", epochs, loop.patience);
+      break;
+    case training::StopReason::time_budget:
+      text = fmt::format(
+          "stopped after epoch {}: another would not fit into {} minutes", epochs, format_double(loop.time_minutes));
+      break;
+    case training::StopReason::interrupted:
+      return fmt::format("stopped after epoch {}; start the same command again to go on", epochs);
+  }
+  if (trained.best_epoch > 0) {
+    const training::EpochRow& best = trained.history[static_cast<size_t>(trained.best_epoch - 1)];
+    text += fmt::format("; best epoch {}", trained.best_epoch);
+    if (std::isfinite(best.validation_accuracy))
+      text += fmt::format(" (validation accuracy {:.2f} %)", 100 * best.validation_accuracy);
+  }
+  return text;
+}
+
+void warn_of_one_class(const evaluation::Predictions& predictions,
+                       const std::string& name,
+                       ProgressListener& listener) {
+  std::set<int32_t> predicted;
+  std::set<int32_t> labels;
+  for (int64_t i = 0; i < predictions.size(); ++i) {
+    predicted.insert(predictions.predicted(i));
+    labels.insert(predictions.labels[static_cast<size_t>(i)]);
+  }
+  if (predicted.size() != 1 || labels.size() < 2) return;
+  listener.warning(
+      fmt::format("the network calls all {} {} faces {}: it has learned nothing that tells them apart "
+                  "(more epochs, or another --lr)",
+                  with_commas(predictions.size()),
+                  name,
+                  predictions.class_names[static_cast<size_t>(*predicted.begin())]));
+}
+
+/// The network that training starts from, and how the weights it starts from want their input.
+std::pair<network::Network, std::optional<network::Normalization>> starting_network(const network::Graph& graph,
+                                                                                    const Experiment& experiment) {
+  std::pair<network::Network, std::optional<network::Normalization>> start{
+      network::Network(graph, static_cast<uint64_t>(experiment.train.loop.seed)), std::nullopt};
+  if (experiment.run.weights.empty()) return start;
+  const std::filesystem::path file = weights_file(experiment.run.weights);
+  network::load_weights_into(file, start.first);
+  const SafetensorsFile stored = SafetensorsFile::open(file);  // weights of other programs say nothing of their input
+  if (const auto text = stored.metadata().find("mien.normalization"); text != stored.metadata().end())
+    start.second = network::Normalization::parse(text->second);
+  return start;
+}
+
+/// Throws Error if the weights that training starts from tell other classes apart.
+void check_starting_classes(const Experiment& experiment, const data::Dataset& dataset) {
+  const std::filesystem::path file = weights_file(experiment.run.weights);
+  const SafetensorsFile stored = SafetensorsFile::open(file);
+  const auto text = stored.metadata().find("mien.classes");
+  if (text == stored.metadata().end()) return;
+  const auto names = nlohmann::json::parse(text->second, nullptr, /*allow_exceptions=*/false);
+  if (!names.is_array() || names.empty() || names == nlohmann::json(dataset.class_names)) return;
+  throw_usage(fmt::format("--weights: {} tells the classes {} apart, the faces of {} are labeled {}",
+                          file.string(),
+                          names.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                          dataset.source,
+                          join(dataset.class_names, ", ")),
+              "name the class folders as the network's classes, or start without --weights");
 }
 
 }  // namespace
@@ -137,14 +325,42 @@ PreparedData prepare(const data::Dataset& dataset,
   return prepared;
 }
 
+data::Dataset load_test_faces(const Experiment& experiment, ProgressListener& listener) {
+  data::DataOptions options;
+  options.data = experiment.judge.test_data;
+  options.skip_bad_rows = experiment.data.skip_bad_rows;
+  options.image_side = experiment.data.image_side;
+  options.data_seed = experiment.data.data_seed;
+  try {
+    return data::load(options, listener);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("--test-data: {}", error.what()), error.hint());
+  }
+}
+
 void check_request(const Experiment& experiment, const data::Dataset& dataset) {
   const network::Graph graph = network::load_graph(experiment.run.network);
   evaluation::check_fits(graph, dataset);
   if (!experiment.run.weights.empty()) {
     network::Network network(graph, 0);
     network::load_weights_into(weights_file(experiment.run.weights), network);
+    check_starting_classes(experiment, dataset);
   }
   for (const std::string& cell : experiment.judge.cells) parse_cell(cell, dataset.class_names);
+  if (!experiment.judge.test_data.empty())
+    evaluation::check_image_size(graph, load_test_faces(experiment, silent_listener()));
+  check_output_folder(experiment.run.project, "--project");
+}
+
+RunContent run_content(const Experiment& experiment, const data::Dataset& dataset) {
+  RunContent content;
+  content.training = network::load_graph(experiment.run.network).toml + "\n" + dataset.checksum + "\n";
+  if (!experiment.data.ferplus.empty()) content.training += checksum(FileCopy(experiment.data.ferplus).text()) + "\n";
+  if (!experiment.run.weights.empty())
+    content.training += checksum(FileCopy(weights_file(experiment.run.weights)).text()) + "\n";
+  if (!experiment.judge.test_data.empty())
+    content.judging = load_test_faces(experiment, silent_listener()).checksum + "\n";
+  return content;
 }
 
 std::optional<RunSummary> train_in(RunFolder& folder,
@@ -153,16 +369,17 @@ std::optional<RunSummary> train_in(RunFolder& folder,
                                    const PreparedData& prepared,
                                    ProgressListener& listener) {
   if (folder.state() == RunFolder::State::finished) {
-    if (run_fact(folder.path(), "data") != describe_data(dataset)) {
-      throw_usage(fmt::format("{} holds this run on other data than {}", folder.path().string(), dataset.source),
-                  "choose another --name, or remove the folder");
-    }
     listener.line(fmt::format("{} is finished already", folder.path().string()));
     return read_run(folder.path());
   }
+  const KeptThreads threads(folder, experiment, listener);
   const network::Graph graph = network::load_graph(experiment.run.network);
-  network::Network network(graph, static_cast<uint64_t>(experiment.train.loop.seed));
-  if (!experiment.run.weights.empty()) network::load_weights_into(weights_file(experiment.run.weights), network);
+  auto [network, normalization] = starting_network(graph, experiment);
+  if (normalization) {
+    listener.line(fmt::format("starts from {}, and keeps its normalization {}",
+                              weights_file(experiment.run.weights).string(),
+                              normalization->text()));
+  }
 
   folder.record_text("network", graph.name);
   folder.record("parameters", describe_parameters(graph));
@@ -182,8 +399,12 @@ std::optional<RunSummary> train_in(RunFolder& folder,
       .options = experiment.train,
       .augment = experiment.augment,
       .folder = folder.path(),
+      .normalization = normalization,
       .metadata = {{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}}};
-  Recorder recorder(folder.path(), dataset);
+  input.numerics = numerics();
+  if (folder.state() == RunFolder::State::fresh) warn_of_absent_classes(dataset, prepared.split, listener);
+  record_class_weights(folder, input, listener);
+  Recorder recorder(folder, dataset, listener);
   std::optional<training::TrainingResult> trained;
   try {
     trained = training::train(std::move(network), input, listener, recorder);
@@ -191,16 +412,17 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     folder.save("failed");
     throw;
   }
+  listener.line(end_text(*trained, experiment.train.loop));
   if (!trained->history.empty()) write_atomic(folder.path() / "results.csv", report::history_csv(trained->history));
-  if (report::gnuplot_available() && !trained->history.empty()) {
-    const report::NamedHistory named{.name = graph.name, .rows = trained->history};
-    report::plot_history(folder.path() / "results.png", {&named, 1}, "");
-    report::plot_loss_against_accuracy(folder.path() / "loss_against_accuracy.png", trained->history, "");
+  if (!trained->history.empty()) {
+    draw_or_warn(listener, [&] {
+      const report::NamedHistory named{.name = graph.name, .rows = trained->history};
+      report::plot_history(folder.path() / "results.png", {&named, 1}, "");
+      report::plot_loss_against_accuracy(folder.path() / "loss_against_accuracy.png", trained->history, "");
+    });
   }
   if (trained->stop_reason == training::StopReason::interrupted) {
     folder.save("interrupted");
-    listener.line(
-        fmt::format("stopped after epoch {}; start the same command again to go on", trained->history.size()));
     return std::nullopt;
   }
 
@@ -209,6 +431,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     if (rows.empty()) return;
     const auto predictions =
         evaluation::predict(trained->best, trained->normalization, dataset, rows, predict_options, listener);
+    warn_of_one_class(predictions, part == "val" ? "validation" : "test", listener);
     const auto metrics = evaluate_run(predictions, dataset, experiment.judge, folder.path(), part, listener);
     listener.line(fmt::format("{} {}: accuracy {}",
                               graph.name,
@@ -218,8 +441,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   judge_part(prepared.split.validation, "val");
   judge_part(prepared.split.test, "public_test");
   if (!experiment.judge.test_data.empty()) {
-    predict_file(
-        folder.path() / "predictions_test.csv", experiment.judge.test_data, *trained, experiment.judge, listener);
+    predict_file(folder.path() / "predictions_test.csv", experiment, *trained, listener);
   }
   folder.record("best_epoch", std::to_string(trained->best_epoch));
   folder.record_text("stop_reason", training::to_text(trained->stop_reason));
@@ -231,6 +453,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   folder.save("running");
   const RunSummary summary = read_run(folder.path());
   write_run_page(summary, listener);
+  training::finish_checkpoint(folder.path());
   folder.save("finished");
   return summary;
 }
@@ -243,7 +466,8 @@ std::optional<std::filesystem::path> train_task(const Experiment& experiment,
   check_folder_name(name, "--name");
   const data::Dataset dataset = data::load(experiment.data, listener);
   check_request(experiment, dataset);
-  RunFolder folder = RunFolder::choose(experiment.run.project, name, experiment.run.exist_ok, false, options);
+  RunFolder folder = RunFolder::choose(
+      experiment.run.project, name, experiment.run.exist_ok, false, options, run_content(experiment, dataset));
   if (folder.state() == RunFolder::State::unfinished)
     listener.line(fmt::format("going on in {}", folder.path().string()));
   if (experiment.ensemble.members > 1) {

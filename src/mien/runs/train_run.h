@@ -30,8 +30,17 @@ PreparedData prepare(const data::Dataset& dataset,
 PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, ProgressListener& listener);
 
 /// Throws Error for what can be told before a folder is made and anything is trained: an unknown network, weights of
-/// another one, data that the network does not take, galleries of classes that are none.
+/// another network or other classes, data that the network does not take, a file to predict that cannot be read,
+/// galleries of classes that are none, a place where no run folder can be made.
 void check_request(const Experiment& experiment, const data::Dataset& dataset);
+
+/// What decides a run besides its options: the contents of the files that they name. `dataset` is what experiment.data
+/// names.
+RunContent run_content(const Experiment& experiment, const data::Dataset& dataset);
+
+/// The faces of --test-data, read as the faces that are trained on (bad rows, size of pictures), without their labels'
+/// corrections and fractions.
+data::Dataset load_test_faces(const Experiment& experiment, ProgressListener& listener);
 
 /// Trains one network in `folder` and judges it: weights, results.csv, results.png, predictions, metrics, pictures,
 /// report.html. Goes on where an earlier start stopped. Nothing if the user stopped it (run.json says "interrupted").
