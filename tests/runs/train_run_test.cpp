@@ -1,6 +1,7 @@
 #include "mien/runs/train_run.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "core/expect_error.h"
@@ -258,6 +259,22 @@ TEST(TrainTask, LeavesAFinishedRunSmall) {
   SmallExperiment small(folder);
   const auto run = train_task(small.experiment, small.options, silent_listener());
   EXPECT_LT(fs::file_size(*run / "checkpoint/last/state.safetensors"), 4096U);
+}
+
+TEST(TrainTask, IsFinishedByAGnuplotThatFails) {
+  const fs::path folder = fresh_folder("broken-gnuplot");
+  write_atomic(folder / "bin/gnuplot", "#!/bin/sh\necho broken >&2\nexit 1\n");
+  fs::permissions(folder / "bin/gnuplot", fs::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", ((folder / "bin").string() + ":" + path).c_str(), 1);
+  SmallExperiment small(folder, {{"epochs", "1"}});
+  Heard heard;
+  const auto run = train_task(small.experiment, small.options, heard);
+  ::setenv("PATH", path.c_str(), 1);
+  ASSERT_TRUE(run);
+  EXPECT_EQ(read_json(*run / "run.json").at("status"), "finished");
+  EXPECT_TRUE(fs::exists(*run / "report.html"));
+  EXPECT_TRUE(contains(heard.warnings, "a picture of the run is missing: cannot draw: gnuplot said: broken"));
 }
 
 }  // namespace

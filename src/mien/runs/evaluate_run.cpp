@@ -12,6 +12,7 @@
 #include "mien/report/gallery.h"
 #include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
+#include "mien/runs/data_pictures.h"
 
 namespace mien::runs {
 namespace {
@@ -103,34 +104,46 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
                             : part == "public_test" ? "PublicTest"
                             : part == "vote"        ? "voted"
                                                     : "judged";
-  report::plot_confusion(
-      file("confusion_matrix", ".png"), metrics.confusion, names, false, fmt::format("{} faces, counts", shown));
-  report::plot_confusion(file("confusion_matrix_normalized", ".png"),
-                         metrics.confusion,
-                         names,
-                         true,
-                         fmt::format("{} faces, share of each true class", shown));
-  report::plot_reliability(file("calibration", ".png"),
-                           metrics.reliability,
-                           metrics.expected_calibration_error,
-                           fmt::format("Reliability on {} faces", shown));
+  draw_or_warn(listener, [&] {
+    report::plot_confusion(
+        file("confusion_matrix", ".png"), metrics.confusion, names, false, fmt::format("{} faces, counts", shown));
+  });
+  draw_or_warn(listener, [&] {
+    report::plot_confusion(file("confusion_matrix_normalized", ".png"),
+                           metrics.confusion,
+                           names,
+                           true,
+                           fmt::format("{} faces, share of each true class", shown));
+  });
+  draw_or_warn(listener, [&] {
+    report::plot_reliability(file("calibration", ".png"),
+                             metrics.reliability,
+                             metrics.expected_calibration_error,
+                             fmt::format("Reliability on {} faces", shown));
+  });
   std::vector<int64_t> positions;
   for (const auto& loss : losses) positions.push_back(loss.index);
-  report::write_gallery(file("top_losses", ".png"),
-                        tiles(predictions, dataset, positions),
-                        5,
-                        fmt::format("The {} largest losses of {} faces", positions.size(), shown),
-                        dataset.height,
-                        dataset.width);
+  draw_or_warn(listener, [&] {
+    report::write_gallery(file("top_losses", ".png"),
+                          tiles(predictions, dataset, positions),
+                          5,
+                          fmt::format("The {} largest losses of {} faces", positions.size(), shown),
+                          dataset.height,
+                          dataset.width);
+  });
   positions.clear();
   for (int64_t i = 0; i < std::min<int64_t>(16, predictions.size()); ++i) positions.push_back(i);
-  report::write_gallery(folder / fmt::format("{}_batch0_pred.png", part),
-                        tiles(predictions, dataset, positions),
-                        8,
-                        fmt::format("The first {} faces with predictions", shown),
-                        dataset.height,
-                        dataset.width);
-  for (const auto& [truth, predicted] : cells) {
+  draw_or_warn(listener, [&] {
+    report::write_gallery(folder / fmt::format("{}_batch0_pred.png", part),
+                          tiles(predictions, dataset, positions),
+                          8,
+                          fmt::format("The first {} faces with predictions", shown),
+                          dataset.height,
+                          dataset.width);
+  });
+  for (const auto& cell : cells) {
+    const int32_t truth = cell.first;
+    const int32_t predicted = cell.second;
     const auto members = evaluation::cell_members(predictions, truth, predicted, options.gallery_faces);
     const std::string stem =
         fmt::format("{}_as_{}", names[static_cast<size_t>(truth)], names[static_cast<size_t>(predicted)]);
@@ -141,13 +154,15 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
                                 names[static_cast<size_t>(predicted)]));
       continue;
     }
-    report::write_gallery(
-        file(stem, ".png"),
-        tiles(predictions, dataset, members),
-        3,
-        fmt::format("{} taken for {}", names[static_cast<size_t>(truth)], names[static_cast<size_t>(predicted)]),
-        dataset.height,
-        dataset.width);
+    draw_or_warn(listener, [&] {
+      report::write_gallery(
+          file(stem, ".png"),
+          tiles(predictions, dataset, members),
+          3,
+          fmt::format("{} taken for {}", names[static_cast<size_t>(truth)], names[static_cast<size_t>(predicted)]),
+          dataset.height,
+          dataset.width);
+    });
   }
   return metrics;
 }
