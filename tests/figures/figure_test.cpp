@@ -7,16 +7,15 @@
 #include "support/small_experiment.h"
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
 
 #include "mien/core/files.h"
 #include "mien/data/readers/image_io.h"
 #include "mien/data/synthetic/drawn_faces.h"
 #include "mien/explain/units/filters.h"
 #include "mien/figures/explain_run.h"
-#include "mien/recipes/recipe.h"
-#include "mien/recipes/recipe_figures.h"
+#include "mien/figures/panels.h"
 #include "mien/report/gnuplot.h"
-#include "mien/runs/train_run.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -24,35 +23,6 @@ using namespace test_support;  // NOLINT(google-build-using-namespace)
 namespace {
 
 namespace fs = std::filesystem;
-
-/// leaky4 of a quarter of its width: every layer name of the recipe's figures, in a second.
-constexpr const char* kSmallLeaky = R"(name = "leaky4"
-input = [1, 48, 48]
-layers = [
-  { conv = 32, kernel = 5, padding = "same", stride = 2 }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
-  { conv = 48, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
-  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
-  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
-  "flatten", { dense = 7 },
-]
-)";
-
-/// A network trained for a moment on drawn faces, once for all tests.
-const fs::path& trained_run() {
-  static const fs::path run = [] {
-    const WithoutPictures quick;
-    const fs::path folder = fresh_folder("trained");
-    write_atomic(folder / "leaky.toml", kSmallLeaky);
-    SmallExperiment small(folder,
-                          {{"network", (folder / "leaky.toml").string()},
-                           {"data", "drawn:350"},
-                           {"epochs", "3"},
-                           {"batch-size", "25"},
-                           {"lr", "0.003"}});
-    return *runs::train_task(small.experiment, small.options, silent_listener());
-  }();
-  return run;
-}
 
 std::vector<float> npy_values(const fs::path& file) {
   const std::string bytes = read_text(file);
@@ -63,15 +33,10 @@ std::vector<float> npy_values(const fs::path& file) {
 }
 
 ExplainRunOptions look(const fs::path& folder) {
-  return {.weights = trained_run().string(), .data = "drawn:70", .out = folder.string()};
+  return {.weights = small_leaky_run().string(), .data = "drawn:70", .out = folder.string()};
 }
 
-Figure saliency() {
-  Figure figure;
-  figure.file = "{method}/row{row}.png";
-  figure.faces = "rows:3,5";
-  return figure;
-}
+MapFigure saliency() { return {.faces = "rows:3,5"}; }
 
 TEST(FaceSelection, ReadsEveryForm) {
   using Kind = FaceSelection::Kind;
@@ -105,7 +70,7 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   EXPECT_TRUE(contains(heard.warnings, "gnuplot")) << "numbers without pictures are announced";
 
   // The map, computed by hand: the absolute gradient of the predicted class's logit.
-  const network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
+  const network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
   const data::Dataset faces = data::draw_faces({.count_per_class = 10});
   ExplainContext context(loaded, faces, SplitRows::by_usage(faces), silent_listener());
   const Face face = context.faces({5}).front();
@@ -139,9 +104,9 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
 TEST(Explain, NamesTheLayerThatWasChosen) {
   const fs::path folder = fresh_folder("layer");
   const WithoutPictures quick;
-  Figure figure = saliency();
-  figure.methods = {"grad-cam"};
-  figure.method.layer = "conv2";
+  MapFigure figure = saliency();
+  figure.map.methods = {"grad-cam"};
+  figure.map.method.layer = "conv2";
   figure.measure = false;
   Heard heard;
   draw_figures(look(folder), {figure}, heard);
@@ -153,7 +118,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
   const fs::path folder = fresh_folder("dead");
   const WithoutPictures quick;
   // A network that ignores its input.
-  network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
+  network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
   {
     const at::NoGradGuard no_grad;
     for (at::Tensor tensor : loaded.network.tensors()) tensor.zero_();
@@ -161,7 +126,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
   network::save_weights(folder / "dead.safetensors", loaded.network, loaded.info);
   ExplainRunOptions options = look(folder);
   options.weights = (folder / "dead.safetensors").string();
-  Figure figure = saliency();
+  MapFigure figure = saliency();
   figure.measure = false;
   Heard heard;
   draw_figures(options, {figure}, heard);
@@ -172,12 +137,12 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
 TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
   if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
   const fs::path folder = fresh_folder("twice");
-  Figure figure = saliency();
-  figure.methods = {"lime"};
-  figure.method.perturbation.lime_samples = 50;
+  MapFigure figure = saliency();
+  figure.map.methods = {"lime"};
+  figure.map.method.perturbation.lime_samples = 50;
   figure.measure = false;
-  Figure jpg = figure;
-  jpg.file = "{class}.jpg";
+  MapFigure jpg = figure;
+  jpg.picture.file = "{class}.jpg";
   std::vector<std::string> bytes;
   for (const char* name : {"a", "b"}) {
     for (const runs::DrawnPicture& picture : draw_figures(look(folder / name), {figure, jpg}, silent_listener()))
@@ -191,46 +156,139 @@ TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
 
 TEST(Explain, RefusesWhatTheNetworkCannotDoBeforeItReadsTheData) {
   const auto complaint = [](const auto& change) {
-    Figure figure = saliency();
+    MapFigure figure = saliency();
     change(figure);
     ExplainRunOptions options = look("/nonexistent");
     options.data = "/nonexistent.csv";
     return error_line(ErrorCode::usage, [&] { draw_figures(options, {figure}, silent_listener()); });
   };
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.methods = {"salience"}; }), "did you mean 'saliency'?"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.methods = {"guided-backprop"}; }), "guided-backprop for leaky4"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.methods = {"grad-cam"}, f.method.layer = "conv9"; }), "conv9"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.panels = {"imgae"}; }), "did you mean 'image'?"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.file = "map.gif"; }), ".png or .jpg"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.file = "../map.png"; }), "below"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.kind = FigureKind::ascent, f.units = "0-99"; }), "conv1"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.map.methods = {"salience"}; }), "did you mean 'saliency'?"));
+  EXPECT_TRUE(
+      contains(complaint([](MapFigure& f) { f.map.methods = {"guided-backprop"}; }), "guided-backprop for leaky4"));
+  EXPECT_TRUE(
+      contains(complaint([](MapFigure& f) { f.map.methods = {"grad-cam"}, f.map.method.layer = "conv9"; }), "conv9"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.panels = {"imgae"}; }), "did you mean 'image'?"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.picture.file = "map.gif"; }), ".png, .jpg, .svg or .pdf"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.picture.file = "../map.png"; }), "below"));
 }
 
 TEST(Explain, RefusesRowsAndTargetsThatDoNotExist) {
   const auto complaint = [](const auto& change) {
-    Figure figure = saliency();
+    MapFigure figure = saliency();
     change(figure);
-    return error_line(ErrorCode::usage,
-                      [&] { draw_figures(look(fresh_folder("rows")), {figure}, silent_listener()); });
+    return error_line(ErrorCode::usage, [&] { draw_figures(look(fresh_folder("rows")), {figure}, silent_listener()); });
   };
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.faces = "rows:70"; }), "row 70 does not exist"));
-  EXPECT_TRUE(contains(complaint([](Figure& f) { f.target = "hapy"; }), "did you mean 'happy'?"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.faces = "rows:70"; }), "row 70 does not exist"));
+  EXPECT_TRUE(contains(complaint([](MapFigure& f) { f.map.target = "hapy"; }), "did you mean 'happy'?"));
+}
+
+TEST(Explain, RefusesAPlaceholderThatTheKindDoesNotHave) {
+  const network::Graph graph = network::load_graph("leaky4");
+  const auto complaint = [&](Figure figure, const std::string& file) {
+    std::visit([&](auto& of_kind) { of_kind.picture.file = file; }, figure);
+    return error_line(ErrorCode::usage, [&] { check_figure(figure, graph); });
+  };
+  EXPECT_TRUE(contains(complaint(MapFigure(), "x_{klass}.png"), "{row}, {label}, {class} or {method}"));
+  EXPECT_TRUE(contains(complaint(MapFigure(), "x_{clas}.png"), "did you mean {class}?"));
+  EXPECT_TRUE(contains(complaint(MapFigure(), "x_{layer}.png"), "has {layer} where"));
+  EXPECT_TRUE(contains(complaint(AscentFigure(), "x_{row}.png"), "has {row} where {layer} may stand"));
+  EXPECT_TRUE(contains(complaint(MapFigure(), "x_{row.png"), "a lone {"));
+}
+
+TEST(Explain, AClipNearTheLargestValueHidesNothing) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("clip");
+  MapFigure figure{.faces = "rows:3"};
+  figure.map.methods = {"grad-cam-keras-vis"};  // from 0 to 1
+  figure.measure = false;
+  draw_figures(look(folder), {figure}, silent_listener());
+  const auto json = read_json(folder / "grad-cam-keras-vis" / "row3.json");
+  EXPECT_EQ(json.at("shown"), json.at("maximum"));
+}
+
+TEST(Explain, AdvisesAnotherLayerWhereTheMapIsZero) {
+  const WithoutPictures quick;
+  network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
+  {
+    const at::NoGradGuard no_grad;
+    for (at::Tensor tensor : loaded.network.tensors()) tensor.zero_();
+  }
+  const fs::path folder = fresh_folder("advice");
+  network::save_weights(folder / "dead.safetensors", loaded.network, loaded.info);
+  ExplainRunOptions options = look(folder);
+  options.weights = (folder / "dead.safetensors").string();
+  MapFigure figure{.faces = "rows:3", .measure = false};
+  figure.map.methods = {"grad-cam"};
+  figure.map.method.layer = "conv2";
+  Heard heard;
+  draw_figures(options, {figure}, heard);
+  EXPECT_TRUE(contains(heard.warnings, "all zero; --layer ")) << heard.warnings;
+}
+
+TEST(Figures, AreNamedOfferedAndMadeByTheirKind) {
+  EXPECT_EQ(figure_kinds(),
+            (std::vector<std::string>{"map", "contact", "weights", "outputs", "ascent", "faces", "units"}));
+  for (const std::string& kind : figure_kinds()) {
+    EXPECT_EQ(kind_of(make_figure(kind)), kind);
+    check_figure(make_figure(kind), network::load_graph("leaky4"));  // the defaults are valid
+  }
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [] { make_figure("mapp"); }), "did you mean 'map'?"));
+}
+
+TEST(Figures, HaveExactlyTheOptionsOfTheirKind) {
+  const auto names = [](const std::string& kind) {
+    Figure figure = make_figure(kind);
+    OptionSet options;
+    bind(figure, options);
+    return options.names();
+  };
+  EXPECT_EQ(names("weights"),
+            (std::vector<std::string>{"file", "title", "caption", "format", "layers", "units", "channel"}));
+  EXPECT_EQ(names("outputs"),
+            (std::vector<std::string>{
+                "file", "title", "caption", "format", "faces", "layers", "units", "explain-seed", "explain-batch"}));
+  for (const char* kind : {"map", "contact"}) {
+    const std::vector<std::string> options = names(kind);
+    EXPECT_EQ(std::count(options.begin(), options.end(), "lime-samples"), 1) << kind;
+    EXPECT_EQ(std::count(options.begin(), options.end(), "units"), 0) << kind;
+  }
+}
+
+TEST(Inside, AscentLooksAtActivationsUnlessLayersAreNamed) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("activations");
+  AscentFigure ascent{.layers = {.layers = {}, .units = "0-1"}};
+  ascent.ascent.steps = 2;
+  Heard heard;
+  draw_figures(look(folder), {ascent}, heard);
+  for (int i = 1; i <= 4; ++i) EXPECT_TRUE(fs::exists(folder / fmt::format("ascent_leaky_relu{}.npy", i))) << i;
+  EXPECT_EQ(heard.warnings.find("is linear"), std::string::npos) << heard.warnings;
+  ascent.layers.layers = {"conv1"};
+  draw_figures(look(folder), {ascent}, heard);
+  EXPECT_TRUE(contains(heard.warnings, "conv1 is linear in the image")) << heard.warnings;
+  EXPECT_TRUE(contains(heard.warnings, "--layers leaky_relu1")) << heard.warnings;
+}
+
+TEST(ShortNumber, HasNoExponentWhereAReaderNeedsNone) {
+  EXPECT_EQ(short_number(1220), "1220");
+  EXPECT_EQ(short_number(-123456.7), "-123457");
+  EXPECT_EQ(short_number(999.7), "1000");
+  EXPECT_EQ(short_number(0.01234), "0.0123");
+  EXPECT_EQ(short_number(1e-9), "1e-09");
 }
 
 TEST(Inside, WritesWeightsOutputsAndAscentAsNumbers) {
   const WithoutPictures quick;
   const fs::path folder = fresh_folder("inside");
-  Figure weights{.kind = FigureKind::weights, .file = "weights_{layer}.png"};
-  Figure outputs{.kind = FigureKind::outputs,
-                 .file = "outputs_{layer}_row{row}.png",
-                 .faces = "rows:4",
-                 .layers = {"conv2"},
-                 .units = "0-3"};
-  Figure ascent{.kind = FigureKind::ascent, .file = "ascent_{layer}.png", .layers = {"conv1"}, .units = "0-4"};
+  const WeightFigure weights;
+  const OutputFigure outputs{.picture = {.file = "outputs_{layer}_row{row}.png"},
+                             .faces = "rows:4",
+                             .layers = {.layers = {"conv2"}, .units = "0-3"}};
+  AscentFigure ascent{.layers = {.layers = {"conv1"}, .units = "0-4"}};
   ascent.ascent.steps = 5;
   draw_figures(look(folder), {weights, outputs, ascent}, silent_listener());
 
-  const network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
+  const network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
   const at::Tensor kernel = loaded.network.tensor("conv2.weight").select(1, 0).contiguous();
   const std::vector<float> written = npy_values(folder / "weights_conv2.npy");
   EXPECT_TRUE(std::equal(written.begin(), written.end(), kernel.data_ptr<float>()))
@@ -241,65 +299,6 @@ TEST(Inside, WritesWeightsOutputsAndAscentAsNumbers) {
   ASSERT_EQ(objective.size(), 5U * 6);
   for (size_t unit = 0; unit < 5; ++unit) EXPECT_GT(objective[6 * unit + 5], objective[6 * unit]) << unit;
   EXPECT_EQ(read_json(folder / "ascent_conv1.json").at("units"), (std::vector<int>{0, 1, 2, 3, 4}));
-}
-
-TEST(Figures, MistakesInARecipeHaveFileAndLine) {
-  const auto complaint = [](const std::string& figure) {
-    const fs::path file = fresh_folder("figures") / "r.toml";
-    write_atomic(file, "title = \"t\"\nnetwork = \"leaky4\"\n[[figure]]\n" + figure);
-    return error_line(ErrorCode::usage, [&] { recipes::load_recipe(file.string()); });
-  };
-  EXPECT_TRUE(contains(complaint("file = \"a.png\"\n"), "r.toml:3: a [[figure]] has no kind"));
-  EXPECT_TRUE(contains(complaint("kind = \"mapp\"\n"), "r.toml:3: unknown kind of figure 'mapp'"));
-  EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nmetod = \"lime\"\n"), "'metod'"));
-  EXPECT_TRUE(contains(complaint("kind = \"map\"\nfile = \"a.png\"\nmethod = \"guided-backprop\"\n"),
-                       "r.toml:3: guided-backprop for leaky4"));
-  EXPECT_TRUE(contains(complaint("kind = \"ascent\"\nfile = \"a.png\"\nlayers = \"conv7\"\n"), "r.toml:3"));
-  EXPECT_TRUE(
-      contains(complaint("kind = \"map\"\nfile = \"a.png\"\nruns = \"x\"\n"), "r.toml:3: the recipe has no run 'x'"));
-}
-
-TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
-  if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
-  const fs::path folder = fresh_folder("contract");
-  const recipes::Recipe recipe = recipes::load_recipe("hw4-2019");
-  const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
-                                    {"weights", trained_run().string(), Origin::command_line, ""},
-                                    {"threads", "1", Origin::command_line, ""}};
-  for (const char* name : {"a", "b"})
-    EXPECT_EQ(recipes::run_recipe(recipe, flags, {}, silent_listener(), folder / name), folder / name);
-  std::vector<std::string> expected{"fig2_1.jpg", "fig2_2.jpg"};
-  for (int c = 0; c < 7; ++c) {
-    expected.push_back("fig1_" + std::to_string(c) + ".jpg");
-    expected.push_back("fig3_" + std::to_string(c) + ".jpg");
-    expected.push_back("fig4_" + std::to_string(c) + ".png");
-  }
-  std::vector<std::string> found;
-  for (const auto& entry : fs::recursive_directory_iterator(folder / "a"))
-    found.push_back(fs::relative(entry.path(), folder / "a").string());
-  std::sort(expected.begin(), expected.end());
-  std::sort(found.begin(), found.end());
-  EXPECT_EQ(found, expected);
-  for (const std::string& name : expected)
-    EXPECT_TRUE(read_text(folder / "a" / name) == read_text(folder / "b" / name)) << name;
-}
-
-TEST(Figures, OfATrainedRunStandInItsReport) {
-  if (!report::gnuplot_available()) GTEST_SKIP() << "needs gnuplot";
-  const fs::path folder = fresh_folder("report");
-  const fs::path file = folder / "r.toml";
-  write_atomic(
-      file,
-      "title = \"One\"\nepochs = 1\nbatch-size = 32\nnetwork = \"" + (folder / "small.toml").string() +
-          "\"\n[[figure]]\nkind = \"map\"\nfile = \"look.png\"\nfaces = \"validation:0-1\"\nmeasure = false\n");
-  const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
-                                    {"project", (folder / "runs").string(), Origin::command_line, ""},
-                                    {"threads", "1", Origin::command_line, ""}};
-  const auto done = recipes::run_recipe(recipes::load_recipe(file.string()), flags, {}, silent_listener());
-  ASSERT_TRUE(done);
-  EXPECT_EQ(runs::read_figures(*done / "r").size(), 1U);
-  EXPECT_TRUE(contains(read_text(*done / "report.html"), "Looked inside"));
-  EXPECT_TRUE(contains(read_text(*done / "r" / "report.html"), "saliency of 2 faces"));
 }
 
 }  // namespace

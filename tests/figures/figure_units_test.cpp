@@ -54,12 +54,6 @@ struct Drawing {
   ExplainContext context;
 };
 
-Figure units_figure() {
-  Figure figure = default_figure(FigureKind::units);
-  figure.file = "units_{layer}.png";
-  return figure;
-}
-
 /// Rows of a csv without quotes, by the name of their column.
 std::vector<std::map<std::string, std::string>> read_csv(const fs::path& file) {
   std::vector<std::map<std::string, std::string>> rows;
@@ -83,8 +77,8 @@ TEST(Units, WritesTheMeansThatThePixelsGive) {
   const WithoutPictures quick;
   Drawing drawing(faces_of(10));
   const fs::path folder = fresh_folder("units");
-  Figure figure = units_figure();
-  figure.part = "test";
+  UnitFigure figure;
+  figure.rows = "test";
   draw_figure(figure, drawing.context, folder, true);
 
   // By hand, from the bytes of the test rows: each face's activation is the mean over its pixels.
@@ -148,8 +142,8 @@ TEST(Units, WritesTheMeansThatThePixelsGive) {
 TEST(Units, AreThoseOfTheFacesThatWereChosen) {
   const WithoutPictures quick;
   Drawing drawing(faces_of(10));
-  Figure figure = units_figure();
-  figure.layers = {"relu1"};
+  UnitFigure figure;
+  figure.layers.layers = {"relu1"};
   const auto mean_with = [&](const std::string& faces) {
     figure.faces = faces;
     const fs::path folder = fresh_folder("chosen");
@@ -159,9 +153,9 @@ TEST(Units, AreThoseOfTheFacesThatWereChosen) {
   const auto bytes = drawing.faces.image(5);
   EXPECT_NEAR(mean_with("row:5"), std::accumulate(bytes.begin(), bytes.end(), 0.0) / 255 / 2304, 1e-5);
   EXPECT_NE(mean_with("test"), mean_with("all"));
-  figure.part = "test";
+  figure.rows = "test";
   const double by_part = mean_with("all");
-  figure.part = "all";
+  figure.rows = "all";
   EXPECT_EQ(mean_with("test"), by_part);
 }
 
@@ -170,9 +164,9 @@ TEST(Units, AreDrawnAsOnePictureForEachLayer) {
   Drawing drawing(faces_of(5));
   const fs::path folder = fresh_folder("drawn units");
   for (const char* values : {"standardized", "mean"}) {
-    Figure figure = units_figure();
-    figure.unit_values = values;
-    figure.file = fmt::format("{}_{{layer}}.png", values);
+    UnitFigure figure;
+    figure.values = values;
+    figure.picture.file = fmt::format("{}_{{layer}}.png", values);
     const auto drawn = draw_figure(figure, drawing.context, folder, false);
     ASSERT_EQ(drawn.size(), 2U);
     EXPECT_EQ(drawn[0].path.filename(), fmt::format("{}_relu1.png", values));
@@ -187,33 +181,39 @@ TEST(Units, SayWhatIsWrong) {
   const WithoutPictures quick;
   const auto complaint = [](ErrorCode code, const auto& change) {
     Drawing drawing(faces_of(5));
-    Figure figure = units_figure();
+    UnitFigure figure;
     change(figure, drawing.faces);
-    return error_line(code, [&] { draw_figure(figure, drawing.context, fresh_folder("wrong"), true); });
+    return error_line(code, [&] {
+      check_figure(figure, drawing.context.graph());
+      draw_figure(figure, drawing.context, fresh_folder("wrong"), true);
+    });
   };
   using Faces = data::Dataset;
   EXPECT_TRUE(contains(complaint(ErrorCode::usage,
-                                 [](Figure& f, Faces&) {
-                                   f.units = "0-2";
-                                   f.layers = {"conv7"};
+                                 [](UnitFigure& f, Faces&) {
+                                   f.layers.units = "0-2";
+                                   f.layers.layers = {"conv7"};
                                  }),
                        "conv7"));
-  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](Figure& f, Faces&) { f.units = "0-7"; }), "relu1 has no units"));
-  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](Figure& f, Faces&) { f.file = "units.png"; }), "{layer}"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](UnitFigure& f, Faces&) { f.layers.units = "0-7"; }),
+                       "relu1 has no units"));
+  EXPECT_TRUE(
+      contains(complaint(ErrorCode::usage, [](UnitFigure& f, Faces&) { f.picture.file = "units.png"; }), "{layer}"));
   EXPECT_TRUE(contains(complaint(ErrorCode::usage,
-                                 [](Figure& f, Faces&) {
-                                   f.part = "test";
+                                 [](UnitFigure& f, Faces&) {
+                                   f.rows = "test";
                                    f.faces = "random:5";
                                  }),
                        "expected one of both"));
-  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](Figure& f, Faces&) { f.faces = "rows:35"; }), "row 35"));
-  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](Figure& f, Faces&) { f.faces = "tets"; }), "'test'"));
-  EXPECT_TRUE(
-      contains(complaint(ErrorCode::bad_data, [](Figure& f, Faces&) { f.part = "validation"; }), "no validation rows"));
-  EXPECT_TRUE(contains(
-      complaint(ErrorCode::bad_data,
-                [](Figure&, Faces& faces) { std::fill(faces.labels.begin(), faces.labels.end(), data::kUnlabeled); }),
-      "none of the 35 faces"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](UnitFigure& f, Faces&) { f.faces = "rows:35"; }), "row 35"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::usage, [](UnitFigure& f, Faces&) { f.faces = "tets"; }), "'test'"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::bad_data, [](UnitFigure& f, Faces&) { f.rows = "validation"; }),
+                       "no validation rows"));
+  EXPECT_TRUE(contains(complaint(ErrorCode::bad_data,
+                                 [](UnitFigure&, Faces& faces) {
+                                   std::fill(faces.labels.begin(), faces.labels.end(), data::kUnlabeled);
+                                 }),
+                       "none of the 35 faces"));
 }
 
 TEST(Units, OfAClassWithoutFacesHaveNoMean) {
@@ -221,7 +221,7 @@ TEST(Units, OfAClassWithoutFacesHaveNoMean) {
   Drawing drawing(faces_of(3));
   std::replace(drawing.faces.labels.begin(), drawing.faces.labels.end(), 1, 0);
   const fs::path folder = fresh_folder("absent");
-  draw_figure(units_figure(), drawing.context, folder, true);
+  draw_figure(UnitFigure(), drawing.context, folder, true);
   const auto rows = read_csv(folder / "units_relu1.csv");
   EXPECT_EQ(rows[0].at(drawing.faces.class_names[1]), "");
   EXPECT_NE(rows[0].at(drawing.faces.class_names[0]), "");
@@ -247,9 +247,8 @@ TEST(Black, IsWhatTheProgramHidesWith) {
   // The class's score is one pixel: what occlusion takes from it says what it was replaced by.
   const network::Normalization normalization{network::Normalization::Kind::dataset, 0.5, 0.25};
   Drawing drawing(faces_of(2), normalization);
-  Figure figure;
-  figure.faces = "rows:3,8";
-  figure.method.perturbation.occlusion_window = figure.method.perturbation.occlusion_stride = 48;
+  MapFigure figure{.faces = "rows:3,8"};
+  figure.map.method.perturbation.occlusion_window = figure.map.method.perturbation.occlusion_stride = 48;
   const FaceRequest asked = face_request(figure, drawing.context);
   EXPECT_TRUE(asked.request.black.allclose(at::tensor({-2.0F, -2.0F})));
   const explain::Attributions maps = explain::explain(explain::method("occlusion"), asked.request, asked.options);

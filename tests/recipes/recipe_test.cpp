@@ -1,9 +1,8 @@
-#include "mien/recipes/recipe.h"
-
 #include "core/expect_error.h"
 #include "support/small_experiment.h"
 
 #include "mien/core/files.h"
+#include "mien/recipes/run_recipe.h"
 #include "mien/runs/weights_tasks.h"
 
 namespace mien::recipes {
@@ -16,7 +15,7 @@ namespace fs = std::filesystem;
 std::string complaint(const std::string& toml) {
   const fs::path file = fresh_folder("recipe") / "r.toml";
   write_atomic(file, toml);
-  return error_line(ErrorCode::usage, [&] { load_recipe(file.string()); });
+  return error_line(ErrorCode::usage, [&] { resolve(load_recipe(file.string())); });
 }
 
 TEST(Recipe, EveryBuiltInOneLoadsAndSaysWhereItComesFrom) {
@@ -50,13 +49,113 @@ TEST(Recipe, ARunsOptionsOverruleTheSharedOnesAndFlagsOverruleBoth) {
   const fs::path file = fresh_folder("layers") / "r.toml";
   write_atomic(file, "[train]\nepochs = 7\nbatch-size = 64\n[[run]]\nname = \"a\"\nepochs = 8\n");
   const Recipe recipe = load_recipe(file.string());
-  runs::Experiment experiment;
-  OptionSet options;
-  experiment.bind(options);
   const std::vector<Override> flags{{"batch-size", "32", Origin::command_line, "--batch-size 32"}};
-  apply_recipe(recipe, recipe.runs.front(), flags, options);
-  EXPECT_EQ(experiment.train.loop.epochs, 8);
-  EXPECT_EQ(experiment.train.loop.batch_size, 32);
+  const ResolvedRun run = resolve(recipe, flags).runs.front();
+  EXPECT_EQ(run.experiment->train.loop.epochs, 8);
+  EXPECT_EQ(run.experiment->train.loop.batch_size, 32);
+  EXPECT_EQ(run.options.find("epochs")->text(), "8") << "a copy's options are those of its experiment";
+}
+
+TEST(Recipe, SaysWhichRunsAnOverrideChanges) {
+  const fs::path folder = fresh_folder("overruled");
+  const std::string network = (folder / "small.toml").string();
+  const std::vector<Override> flags{{"network", network, Origin::command_line, "--network small.toml"}};
+  Heard heard;
+  resolve(load_recipe("demo"), flags, {}, heard);
+  EXPECT_TRUE(contains(heard.lines, "--network small.toml overrules")) << heard.lines;
+  EXPECT_TRUE(contains(heard.lines, "leaky4 (network leaky4 in the recipe), dnn3 (network dnn3 in the recipe)"))
+      << heard.lines;
+  write_atomic(folder / "r.toml",
+               "[[run]]\nname = \"a\"\nnetwork = \"leaky4\"\n[[run]]\nname = \"b\"\nnetwork = \"box3\"\n");
+  Heard same;
+  resolve(load_recipe((folder / "r.toml").string()), flags, {}, same);
+  EXPECT_TRUE(contains(same.warnings, "runs a and b are the same now; --only a")) << same.warnings;
+}
+
+TEST(Recipe, AnOverriddenNetworkLeavesOutTheFiguresThatItDoesNotAllow) {
+  const fs::path folder = fresh_folder("left out");
+  const std::vector<Override> flags{
+      {"network", (folder / "small.toml").string(), Origin::command_line, "--network small.toml"}};
+  Heard heard;
+  const ResolvedRecipe resolved = resolve(load_recipe("hw4-2019"), flags, {}, heard);
+  EXPECT_TRUE(contains(heard.warnings, "run leaky4 goes without a figure: recipes/hw4-2019.toml:")) << heard.warnings;
+  EXPECT_TRUE(contains(heard.warnings, "leaky_relu1")) << heard.warnings;
+  EXPECT_EQ(resolved.runs.front().figures.size(), 3U) << "saliency, lime and class activation need no layer of leaky4";
+}
+
+TEST(Recipe, RefusesInARunWhatDecidesAllRuns) {
+  EXPECT_TRUE(contains(complaint("[[run]]\nname = \"a\"\nthreads = 2\n"), "r.toml:3: threads stands in a [[run]]"));
+}
+
+TEST(Recipe, ARunMayHaveDataOfItsOwn) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("own data");
+  write_atomic(folder / "r.toml",
+               "data = \"drawn:140\"\nepochs = 1\nbatch-size = 32\nnetwork = \"" + (folder / "small.toml").string() +
+                   "\"\n[[run]]\nname = \"one\"\n[[run]]\nname = \"two\"\ndata = \"drawn:70\"\n");
+  const std::vector<Override> flags{{"project", (folder / "runs").string(), Origin::command_line, ""},
+                                    {"threads", "1", Origin::command_line, ""}};
+  const auto done = run_recipe(load_recipe((folder / "r.toml").string()), flags, {}, silent_listener());
+  ASSERT_TRUE(done);
+  const auto checksum = [&](const char* run) {
+    return read_json(*done / run / "run.json").at("facts").at("data").at("checksum").get<std::string>();
+  };
+  EXPECT_NE(checksum("one"), checksum("two"));
+}
+
+TEST(Recipe, QuickMakesDataEpochsAndFiguresSmallerButNotLarger) {
+  RecipeOptions wish;
+  wish.quick = true;
+  const std::vector<Override> flags{{"lime-samples", "33", Origin::command_line, "--lime-samples 33"}};
+  const ResolvedRecipe resolved = resolve(load_recipe("hw4-2019"), flags, wish);
+  const ResolvedRun& run = resolved.runs.front();
+  EXPECT_EQ(resolved.shared.experiment->run.name, "hw4-2019-quick");
+  EXPECT_EQ(run.experiment->train.loop.epochs, 2);
+  EXPECT_EQ(run.experiment->data.fraction, 0.1);
+  const auto& ascent = std::get<figures::AscentFigure>(run.figures[1]);
+  EXPECT_EQ(ascent.ascent.steps, 20);
+  EXPECT_EQ(ascent.layers.units, "first 16");
+  EXPECT_EQ(std::get<figures::MapFigure>(run.figures[3]).map.method.perturbation.lime_samples, 33) << "flags win";
+  const std::vector<Override> more{{"epochs", "1", Origin::command_line, ""}};
+  EXPECT_EQ(resolve(load_recipe("hw3-2017"), more, wish).runs.front().experiment->train.loop.epochs, 1);
+  EXPECT_EQ(resolve(load_recipe("hw3-2017"), {}, wish).runs.front().experiment->split.validation, "fraction:0.2");
+}
+
+TEST(Recipe, FigureFlagsReachTheFiguresThatUseThem) {
+  const std::vector<Override> flags{{"ascent-steps", "7", Origin::command_line, "--ascent-steps 7"}};
+  const ResolvedRecipe resolved = resolve(load_recipe("hw3-2017"), flags);
+  int64_t count = 0;
+  for (const figures::Figure& figure : resolved.runs.front().figures) {
+    if (const auto* ascent = std::get_if<figures::AscentFigure>(&figure)) {
+      EXPECT_EQ(ascent->ascent.steps, 7);
+      ++count;
+    }
+  }
+  EXPECT_EQ(count, 1);
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [&] { resolve(load_recipe("demo"), flags); }),
+                       "--ascent-steps 7: no figure of recipe demo uses it"));
+  RecipeOptions wish;
+  wish.outputs_faces = "row:5607";
+  EXPECT_EQ(std::get<figures::OutputFigure>(resolve(load_recipe("hw4-2019"), {}, wish).runs.front().figures[2]).faces,
+            "row:5607");
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [&] { resolve(load_recipe("demo"), {}, wish); }), "outputs"));
+}
+
+TEST(Recipe, DoesNotTrainForPicturesUnasked) {
+  const fs::path folder = fresh_folder("unasked");
+  const std::vector<Override> flags{{"data", "drawn:70", Origin::command_line, ""},
+                                    {"project", (folder / "runs").string(), Origin::command_line, ""}};
+  RecipeOptions wish;
+  wish.out = (folder / "out").string();
+  const auto complaint_of = [&](const char* recipe) {
+    return error_line(ErrorCode::usage, [&] { run_recipe(load_recipe(recipe), flags, wish, silent_listener()); });
+  };
+  EXPECT_TRUE(contains(complaint_of("hw4-2019"), "would first train 15 epochs"));
+  EXPECT_TRUE(contains(complaint_of("hw4-2019"), "--train trains first"));
+  wish.out.clear();
+  wish.train = true;
+  EXPECT_TRUE(contains(complaint_of("hw4-2019"), "--train goes with --out"));
+  EXPECT_FALSE(fs::exists(folder / "runs"));
 }
 
 TEST(Recipe, RunsResumesAndReportsAgain) {

@@ -11,7 +11,7 @@
 #include "mien/data/load.h"
 #include "mien/data/split.h"
 #include "mien/evaluation/predictions_csv.h"
-#include "mien/recipes/recipe.h"
+#include "mien/recipes/run_recipe.h"
 #include "mien/runs/train_run.h"
 #include "mien/runs/weights_tasks.h"
 

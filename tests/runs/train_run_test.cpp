@@ -14,7 +14,7 @@
 #include "mien/data/load.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/network/network.h"
-#include "mien/recipes/recipe.h"
+#include "mien/recipes/run_recipe.h"
 #include "mien/report/gnuplot.h"
 #include "mien/runs/run_summary.h"
 #include "mien/runs/weights_tasks.h"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "mien/core/files.h"
+#include "mien/runs/train_run.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::test_support {
@@ -47,6 +48,31 @@ std::filesystem::path fresh_folder(const std::string& name) {
 }
 
 nlohmann::json read_json(const std::filesystem::path& file) { return nlohmann::json::parse(read_text(file)); }
+
+const std::filesystem::path& small_leaky_run() {
+  static const std::filesystem::path run = [] {
+    const WithoutPictures quick;
+    const std::filesystem::path folder = fresh_folder("trained");
+    write_atomic(folder / "leaky.toml", R"(name = "leaky4"
+input = [1, 48, 48]
+layers = [
+  { conv = 32, kernel = 5, padding = "same", stride = 2 }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
+  { conv = 48, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
+  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
+  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
+  "flatten", { dense = 7 },
+]
+)");
+    SmallExperiment small(folder,
+                          {{"network", (folder / "leaky.toml").string()},
+                           {"data", "drawn:350"},
+                           {"epochs", "3"},
+                           {"batch-size", "25"},
+                           {"lr", "0.003"}});
+    return *runs::train_task(small.experiment, small.options, silent_listener());
+  }();
+  return run;
+}
 
 WithoutPictures::WithoutPictures() : path_(std::getenv("PATH")) { ::setenv("PATH", "/nonexistent", 1); }
 WithoutPictures::~WithoutPictures() { ::setenv("PATH", path_.c_str(), 1); }

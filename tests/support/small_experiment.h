@@ -35,6 +35,10 @@ struct SmallExperiment {
 std::filesystem::path fresh_folder(const std::string& name);
 nlohmann::json read_json(const std::filesystem::path& file);
 
+/// A run of leaky4 at a quarter of its width, trained for a moment on drawn faces, once for all tests of a program:
+/// every layer name of the built-in recipes' figures, in a second.
+const std::filesystem::path& small_leaky_run();
+
 /// While it lives, no gnuplot is found, so that runs make no pictures and take a fifth of the time.
 class WithoutPictures {
  public:

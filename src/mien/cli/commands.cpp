@@ -14,6 +14,7 @@
 #include "mien/core/text.h"
 #include "mien/network/graph/graph.h"
 #include "mien/recipes/recipe.h"
+#include "mien/recipes/run_recipe.h"
 #include "mien/runs/experiment.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
@@ -69,13 +70,8 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   explicit RunCommand(std::string recipe = {}) : recipe_(std::move(recipe)), is_fixed_(!recipe_.empty()) {}
   void bind(OptionSet& options) override {
     experiment_.bind(options);
-    options.group("recipe");
-    options.add(&only_, {.name = "only", .help = "names of the recipe's runs to carry out; the default is all"});
-    options.add(
-        &out_,
-        {.name = "out",
-         .help =
-             "folder to put the recipe's figures into; with --weights nothing is trained and nothing else written"});
+    wish_.bind(options);
+    figures_.bind(options);
   }
   std::vector<Positional> positionals() override {
     if (is_fixed_) return {};
@@ -87,19 +83,21 @@ class RunCommand final : public ComputingCommand<RunCommand> {
     return ComputingCommand::run(call);
   }
   int compute(const Call& call) {
-    const recipes::Recipe recipe =
-        recipes::load_recipe(recipe_);  // checks figures against the methods, which need libtorch
+    const recipes::Recipe recipe = recipes::load_recipe(recipe_);
     if (call.print_config) return print_config(recipe, overrides(call), call.terminal);
     warn_of_slow_blas(call.terminal);
-    return finished(call, recipes::run_recipe(recipe, overrides(call), only_, call.terminal, out_));
+    return finished(call, recipes::run_recipe(recipe, overrides(call), wish_, call.terminal));
   }
 
  private:
   /// What overrules the recipe.
   static std::vector<Override> overrides(const Call& call) {
+    recipes::RecipeOptions wish;
+    OptionSet of_command;
+    wish.bind(of_command);
     std::vector<Override> settings;
     for (const Override& setting : call.overrides) {
-      if (setting.name != "only" && setting.name != "out") settings.push_back(setting);
+      if (of_command.find(setting.name) == nullptr) settings.push_back(setting);
     }
     return settings;
   }
@@ -119,13 +117,9 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   int print_config(const recipes::Recipe& recipe, const std::vector<Override>& overrides, Terminal& terminal) const {
     std::string text;
     ordered_json json = ordered_json::object();
-    for (const recipes::RecipeRun* run : recipes::chosen_runs(recipe, only_)) {
-      runs::Experiment experiment;
-      OptionSet options;
-      experiment.bind(options);
-      recipes::apply_recipe(recipe, *run, overrides, options);
-      text += fmt::format("{}# run {}\n{}", text.empty() ? "" : "\n", run->name, options.to_toml());
-      json[run->name] = options_object(options);
+    for (const recipes::ResolvedRun& run : recipes::resolve(recipe, overrides, wish_, terminal).runs) {
+      text += fmt::format("{}# run {}\n{}", text.empty() ? "" : "\n", run.name, run.options.to_toml());
+      json[run.name] = options_object(run.options);
     }
     terminal.result(text, line_of(json));
     return 0;
@@ -134,8 +128,8 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   std::string recipe_;
   bool is_fixed_;
   runs::Experiment experiment_;
-  std::vector<std::string> only_;
-  std::string out_;
+  recipes::RecipeOptions wish_;
+  recipes::FigureOptions figures_;
 };
 
 class PredictCommand final : public ComputingCommand<PredictCommand> {

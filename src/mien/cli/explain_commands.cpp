@@ -1,5 +1,7 @@
 #include "mien/cli/explain_commands.h"
 
+#include <type_traits>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -27,7 +29,6 @@ Positional data_word(figures::ExplainRunOptions& look) {
 
 class ExplainCommand final : public ComputingCommand<ExplainCommand> {
  public:
-  ExplainCommand() { figure_.file = "{method}/row{row}.png"; }
   void bind(OptionSet& options) override {
     look_.bind(options, true);
     options.add(
@@ -47,7 +48,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   int compute(const Call& call) {
     if (evaluate_) {
       if (call.options.find("faces")->origin == Origin::default_value) figure_.faces = "random:50";
-      if (call.options.find("method")->origin == Origin::default_value) figure_.methods = {"all"};
+      if (call.options.find("method")->origin == Origin::default_value) figure_.map.methods = {"all"};
       const figures::MethodEvaluation test = figures::evaluate_task(look_, figure_, call.terminal);
       call.terminal.result(test.text, test.json);
       return 0;
@@ -59,7 +60,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
 
  private:
   figures::ExplainRunOptions look_;
-  figures::Figure figure_;
+  figures::MapFigure figure_;
   int64_t sheet_ = 0;
   bool evaluate_ = false;
 };
@@ -87,16 +88,13 @@ class MethodsCommand final : public ComputingCommand<MethodsCommand> {
 };
 
 /// One figure of a kind, drawn from weights and, where it needs them, faces.
-class InsideCommand final : public ComputingCommand<InsideCommand> {
+template <class FigureOfKind>
+class InsideCommand final : public ComputingCommand<InsideCommand<FigureOfKind>> {
  public:
-  InsideCommand(figures::FigureKind kind, const char* file, const char* faces) {
-    figure_ = figures::default_figure(kind);
-    figure_.file = file;
-    if (faces != nullptr) figure_.faces = faces;
-  }
+  explicit InsideCommand(FigureOfKind figure) : figure_(std::move(figure)) {}
   void bind(OptionSet& options) override {
-    look_.bind(options, needs_data(), figure_.kind != figures::FigureKind::faces);  // those are searched for
-    if (figure_.kind == figures::FigureKind::ascent) {
+    look_.bind(options, kNeedsData, kChoosesFaces);
+    if constexpr (kClimbs && !kNeedsData) {
       options.add(
           &look_.data,
           {.name = "data", .help = "csv or folder of faces, or drawn:COUNT, for --ascent-start faces and mean-face"});
@@ -105,38 +103,44 @@ class InsideCommand final : public ComputingCommand<InsideCommand> {
   }
   std::vector<Positional> positionals() override {
     std::vector<Positional> words{weights_word(look_)};
-    if (needs_data()) words.push_back(data_word(look_));
+    if (kNeedsData) words.push_back(data_word(look_));
     return words;
   }
   int compute(const Call& call) {
-    if (figure_.kind == figures::FigureKind::ascent || figure_.kind == figures::FigureKind::faces)
-      explain::apply_ascent_preset(call.options);
-    if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
+    if constexpr (kClimbs) explain::apply_ascent_preset(call.options);
+    if constexpr (kChoosesFaces) {
+      if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
+    }
     const auto pictures = figures::draw_figures(look_, {figure_}, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", pictures_json(look_, pictures));
     return 0;
   }
 
  private:
-  bool needs_data() const {
-    using figures::FigureKind;
-    return figure_.kind == FigureKind::outputs || figure_.kind == FigureKind::faces ||
-           figure_.kind == FigureKind::units;
-  }
+  static constexpr bool kChoosesFaces =
+      std::is_same_v<FigureOfKind, figures::OutputFigure> || std::is_same_v<FigureOfKind, figures::UnitFigure>;
+  static constexpr bool kNeedsData = kChoosesFaces || std::is_same_v<FigureOfKind, figures::FaceFigure>;
+  static constexpr bool kClimbs =
+      std::is_same_v<FigureOfKind, figures::AscentFigure> || std::is_same_v<FigureOfKind, figures::FaceFigure>;
 
   figures::ExplainRunOptions look_;
-  figures::Figure figure_;
+  FigureOfKind figure_;
 };
 
-CommandSpec inside(
-    const char* name, const char* summary, figures::FigureKind kind, const char* file, const char* faces) {
-  return {name, "Explaining", summary, [=] { return std::make_unique<InsideCommand>(kind, file, faces); }};
+template <class FigureOfKind>
+CommandSpec inside(const char* summary, FigureOfKind figure = {}) {
+  return {std::string("inside ") + FigureOfKind::kKind, "Explaining", summary, [figure = std::move(figure)] {
+            return std::make_unique<InsideCommand<FigureOfKind>>(figure);
+          }};
 }
 
 }  // namespace
 
 std::vector<CommandSpec> explain_commands() {
-  using figures::FigureKind;
+  using namespace figures;
+  OutputFigure outputs{.faces = "rows:0"};
+  outputs.picture.file = "outputs_{layer}_row{row}.png";
+  AscentFigure ascent{.faces = "random:1"};
   return {{"explain",
            "Explaining",
            "what a network looks at: maps by any of the explanation methods",
@@ -145,31 +149,11 @@ std::vector<CommandSpec> explain_commands() {
            "Explaining",
            "the explanation methods: family, cost, needs, source",
            [] { return std::make_unique<MethodsCommand>(); }},
-          inside("inside weights",
-                 "kernels of convolutions, and weights of dense units that read the image, as pictures",
-                 FigureKind::weights,
-                 "weights_{layer}.png",
-                 "rows:0"),
-          inside("inside outputs",
-                 "what layers make of a face",
-                 FigureKind::outputs,
-                 "outputs_{layer}_row{row}.png",
-                 "rows:0"),
-          inside("inside ascent",
-                 "the inputs that drive filters and dense units most",
-                 FigureKind::ascent,
-                 "ascent_{layer}.png",
-                 "random:1"),
-          inside("inside faces",
-                 "the faces that drive filters and dense units most",
-                 FigureKind::faces,
-                 "faces_{layer}.png",
-                 "rows:0"),
-          inside("inside units",
-                 "how active filters and dense units are for each class, and which are dead",
-                 FigureKind::units,
-                 "units_{layer}.png",
-                 nullptr)};
+          inside<WeightFigure>("kernels of convolutions, and weights of dense units that read the image, as pictures"),
+          inside("what layers make of a face", std::move(outputs)),
+          inside("the inputs that drive filters and dense units most", std::move(ascent)),
+          inside<FaceFigure>("the faces that drive filters and dense units most"),
+          inside<UnitFigure>("how active filters and dense units are for each class, and which are dead")};
 }
 
 }  // namespace mien::cli

@@ -101,15 +101,14 @@ std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
   return drawn;
 }
 
-std::vector<Figure> explain_figures(const Figure& wish, const ExplainRunOptions& options, int64_t sheet) {
-  std::vector<Figure> figures{wish};
-  if (!options.rows.empty()) figures.front().faces = "rows:" + options.rows;
+std::vector<Figure> explain_figures(const MapFigure& wish, const ExplainRunOptions& options, int64_t sheet) {
+  MapFigure maps = wish;
+  if (!options.rows.empty()) maps.faces = "rows:" + options.rows;
+  std::vector<Figure> figures{maps};
   if (sheet > 0) {
-    Figure contact = wish;
-    contact.kind = FigureKind::contact;
-    contact.file = "{method}/contact_{class}.png";
-    contact.sheet_faces = sheet;
-    figures.push_back(std::move(contact));
+    ContactFigure contact{.map = wish.map, .sheet_faces = sheet};
+    contact.picture.caption = wish.picture.caption;
+    figures.emplace_back(std::move(contact));
   }
   return figures;
 }
@@ -138,13 +137,13 @@ std::string method_table_text(const network::Graph* graph) {
   return text;
 }
 
-MethodEvaluation evaluate_task(const ExplainRunOptions& options, const Figure& wish, ProgressListener& listener) {
-  Figure figure = wish;
+MethodEvaluation evaluate_task(const ExplainRunOptions& options, const MapFigure& wish, ProgressListener& listener) {
+  MapFigure figure = wish;
   if (!options.rows.empty()) figure.faces = "rows:" + options.rows;
   ExplainSession looked_at(options, {figure}, listener);
   ExplainContext& context = looked_at.context();
   std::vector<explain::MethodSpec> specs;
-  for (const std::string& name : figure_methods(figure, context.graph())) specs.push_back(explain::method(name));
+  for (const std::string& name : figure.map.names(context.graph())) specs.push_back(explain::method(name));
   const FaceRequest asked = face_request(figure, context);
   const explain::MethodEvaluation evaluation =
       explain::evaluate_methods(specs, asked.request, asked.evidence, asked.options, figure.faithfulness, listener);

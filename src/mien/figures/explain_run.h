@@ -47,7 +47,7 @@ std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
 
 /// The figures of `mien explain`: one picture for each face and method and, with `sheet` above 0, for each class and
 /// method a contact sheet of that many recognized faces and as many that are not.
-std::vector<Figure> explain_figures(const Figure& wish, const ExplainRunOptions& options, int64_t sheet);
+std::vector<Figure> explain_figures(const MapFigure& wish, const ExplainRunOptions& options, int64_t sheet);
 
 /// Puts the figure's methods to the test on its faces: evaluation.txt, .csv and .json into the folder, and
 /// evaluation.png, the methods side by side by the measure that ranks them. Returns the table and its JSON.
@@ -55,7 +55,7 @@ struct MethodEvaluation {
   std::string text;
   std::string json;
 };
-MethodEvaluation evaluate_task(const ExplainRunOptions& options, const Figure& figure, ProgressListener& listener);
+MethodEvaluation evaluate_task(const ExplainRunOptions& options, const MapFigure& figure, ProgressListener& listener);
 
 /// What a method needs, in a few words: "a layer", "a seed", "not for leaky4 conv3" (the built-in networks for which it
 /// is not defined), or, with a network, why it is not defined for that; "-" for nothing.

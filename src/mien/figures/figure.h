@@ -1,72 +1,47 @@
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "mien/core/options.h"
-#include "mien/explain/faithfulness/faithfulness.h"
-#include "mien/explain/methods.h"
-#include "mien/explain/units/activation_maximization.h"
-#include "mien/explain/units/units.h"
+#include "mien/figures/ascent_figure.h"
+#include "mien/figures/contact_figure.h"
 #include "mien/figures/explain_context.h"
+#include "mien/figures/face_figure.h"
+#include "mien/figures/map_figure.h"
+#include "mien/figures/output_figure.h"
+#include "mien/figures/unit_figure.h"
+#include "mien/figures/weight_figure.h"
 #include "mien/runs/run_summary.h"
 
 namespace mien::figures {
 
-/// Kinds of pictures that explain a network.
-enum class FigureKind {
-  map,      ///< what the network looks at, by the methods of the method table
-  contact,  ///< the same for several faces of each class, recognized and not
-  weights,  ///< kernels of convolutions
-  outputs,  ///< what layers make of faces
-  ascent,   ///< the inputs that drive filters and dense units most
-  faces,    ///< the faces that drive them most
-  units,    ///< how active they are for each class
-};
-std::string_view to_text(FigureKind kind);  // "map", ...
-/// Throws Error(usage) with a suggestion.
-FigureKind figure_kind(const std::string& text);
+/// One picture or several of a kind, as a [[figure]] of a recipe or a command describes it. Each kind is a struct with
+/// exactly its options, and has
+///   static constexpr const char* kKind            its name in recipes
+///   PictureOptions picture
+///   void bind(OptionSet&)                         its options
+///   void check(const network::Graph&) const       throws Error(usage) for what the network alone can tell
+///   void draw(ExplainContext&, FigureOutput&) const
+///   std::string part() const                      "test" if it looks at test rows, "validation", ...
+using Figure = std::variant<MapFigure, ContactFigure, WeightFigure, OutputFigure, AscentFigure, FaceFigure, UnitFigure>;
 
-/// One picture or several of a kind, as a [[figure]] of a recipe or a command describes it.
-struct Figure {
-  FigureKind kind = FigureKind::map;
-  /// Name of the picture, ending in .png or .jpg. With {row}, {label}, {class}, {method} or {layer} in it there is one
-  /// picture for each; else one for all.
-  std::string file;
-  std::string title;              ///< empty: made from what is shown
-  std::vector<std::string> runs;  ///< of a recipe; empty: all
-  std::string faces = "correct-per-class";
-  std::string target = "predicted";
-  std::string score = "logit";
-  std::vector<std::string> methods{"saliency"};
-  std::vector<std::string> panels{"image", "map", "overlay"};
-  double clip = 99;
-  bool recall = false;
-  bool measure = true;
-  int64_t sheet_faces = 6;
-  std::vector<std::string> layers;  ///< empty: see figure_layers
-  std::string units = "first 64";
-  int64_t channel = 0;
-  bool ascend = false;  ///< faces: also the inputs found by ascent from them
-  std::string part = "all";
-  std::string unit_values = "standardized";  ///< units: what colors stand for, or "mean"
-  explain::MethodOptions method;
-  explain::AscentOptions ascent;
-  explain::UnitOptions unit;
-  explain::FaithfulnessOptions faithfulness;
+/// "map", "contact", "weights", "outputs", "ascent", "faces", "units".
+std::vector<std::string> figure_kinds();
+/// A figure of that kind with its defaults. Throws Error(usage) with a suggestion.
+Figure make_figure(const std::string& kind);
 
-  /// The options of the figure's kind.
-  void bind(OptionSet& options);
-};
-
-/// A figure with the defaults of its kind: `units` looks at all faces and units, at the mean over positions.
-Figure default_figure(FigureKind kind);
-
-/// The methods that the figure names; for "all", those that are defined for the network.
-std::vector<std::string> figure_methods(const Figure& figure, const network::Graph& graph);
+std::string_view kind_of(const Figure& figure);
+const PictureOptions& picture_of(const Figure& figure);
+/// The rows that it looks at: "all", "training", "validation" or "test".
+std::string part_of(const Figure& figure);
+/// Binds the options of the figure's kind.
+void bind(Figure& figure, OptionSet& options);
+/// All options with their values, as `name=value` lines: what decides the figure.
+std::string options_text(const Figure& figure);
 
 /// Throws Error(usage) for what can be told from the network alone: unknown methods, methods that are not defined for
 /// it, layers and units that it does not have, faces that are none, a file name of another ending.

@@ -1,9 +1,9 @@
 #include "mien/recipes/recipe.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "mien/core/embedded.h"
 #include "mien/core/error.h"
@@ -11,15 +11,7 @@
 #include "mien/core/text.h"
 #include "mien/core/toml.h"
 #include "mien/core/toml_values.h"
-#include "mien/network/graph/graph.h"
-#include "mien/recipes/recipe_figures.h"
-#include "mien/runs/data_pictures.h"
-#include "mien/runs/ensemble.h"
-#include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_folder.h"
-#include "mien/runs/run_page.h"
-#include "mien/runs/train_run.h"
-#include "mien/runtime/environment.h"
 
 namespace mien {
 std::span<const EmbeddedFile> recipes_files();
@@ -29,6 +21,8 @@ namespace mien::recipes {
 namespace {
 
 const std::vector<std::string> kRecipeKeys{"title", "source", "description", "run", "figure"};
+/// Options that decide the whole recipe, and do nothing in one run.
+const std::vector<std::string> kOfAllRuns{"project", "exist-ok", "threads"};
 
 /// A text at the top of a recipe.
 std::string top_text(const toml::table& root,
@@ -42,122 +36,113 @@ std::string top_text(const toml::table& root,
   return *node.value<std::string>();
 }
 
-/// The [[figure]] tables.
-std::vector<RecipeFigure> parse_figures(const toml::table& root, const std::string& file) {
-  std::vector<RecipeFigure> figures;
-  if (!root.contains("figure")) return figures;
-  const auto* list = root["figure"].as_array();
+/// The tables of [[run]] or [[figure]].
+std::vector<const toml::table*> tables(const toml::table& root, const std::string& key, const std::string& file) {
+  std::vector<const toml::table*> found;
+  if (!root.contains(key)) return found;
+  const auto* list = root[key].as_array();
   if (list == nullptr)
-    throw_usage(fmt::format("{}: figure is no list of tables, expected [[figure]]",
-                            toml_place(file, root["figure"].node()->source())));
+    throw_usage(fmt::format(
+        "{}: {} is no list of tables, expected [[{}]]", toml_place(file, root[key].node()->source()), key, key));
   for (const toml::node& node : *list) {
-    const auto* table = node.as_table();
-    if (table == nullptr)
-      throw_usage(fmt::format("{}: figure is no table, expected [[figure]]", toml_place(file, node.source())));
-    RecipeFigure figure{.kind = {}, .place = toml_place(file, table->source()), .runs = {}, .options = {}};
-    for (const auto& [key, value] : *table) {
-      const std::string where = toml_place(file, key.source());
-      std::string text = toml_value_text(value, where, key.str());
-      if (key.str() == "kind") {
-        figure.kind = std::move(text);
-      } else if (key.str() == "runs") {
-        figure.runs = split(text, ',');
-      } else {
-        figure.options.push_back({std::string(key.str()), std::move(text), Origin::recipe, where});
-      }
-    }
-    if (figure.kind.empty())
-      throw_usage(fmt::format("{}: a [[figure]] has no kind", figure.place),
-                  "kind is one of map, contact, weights, outputs, ascent, faces, units");
-    figures.push_back(std::move(figure));
+    if (node.as_table() == nullptr)
+      throw_usage(fmt::format("{}: {} is no table, expected [[{}]]", toml_place(file, node.source()), key, key));
+    found.push_back(node.as_table());
   }
-  return figures;
+  return found;
+}
+
+RecipeFigure parse_figure(const toml::table& table, const std::string& file) {
+  RecipeFigure figure{.kind = {}, .place = toml_place(file, table.source()), .runs = {}, .options = {}};
+  for (const auto& [key, value] : table) {
+    const std::string where = toml_place(file, key.source());
+    std::string text = toml_value_text(value, where, key.str());
+    if (key.str() == "kind") {
+      figure.kind = std::move(text);
+    } else if (key.str() == "runs") {
+      for (const std::string& name : split(text, ',')) figure.runs.emplace_back(trim(name));
+    } else {
+      figure.options.push_back({std::string(key.str()), std::move(text), Origin::recipe, where});
+    }
+  }
+  if (figure.kind.empty())
+    throw_usage(fmt::format("{}: a [[figure]] has no kind", figure.place),
+                fmt::format("kind is one of {}", join(figures::figure_kinds(), ", ")));
+  return figure;
+}
+
+RecipeRun parse_run(const toml::table& table, const std::string& file) {
+  RecipeRun run;
+  for (const auto& [key, value] : table) {
+    const std::string where = toml_place(file, key.source());
+    std::string text = toml_value_text(value, where, key.str());
+    if (key.str() == "name") {
+      run.name = std::move(text);
+    } else if (std::find(kOfAllRuns.begin(), kOfAllRuns.end(), key.str()) != kOfAllRuns.end()) {
+      throw_usage(fmt::format(
+          "{}: {} stands in a [[run]], expected at the top of the recipe: it is one for all runs", where, key.str()));
+    } else {
+      run.options.push_back({std::string(key.str()), std::move(text), Origin::recipe, where});
+    }
+  }
+  const std::string where = toml_place(file, table.source());
+  if (run.name.empty()) throw_usage(fmt::format("{}: a [[run]] has no name", where));
+  runs::check_folder_name(run.name, where + ": name");
+  return run;
+}
+
+/// The options at the top of a recipe, checked.
+std::vector<Override> shared_options(const std::string& text, const std::string& file) {
+  runs::Experiment experiment;
+  OptionSet options;
+  experiment.bind(options);
+  set_from_toml(options, text, file, Origin::recipe, kRecipeKeys);
+  std::vector<Override> settings;
+  for (const OptionSet::Entry& entry : options.entries()) {
+    if (entry.origin == Origin::recipe)
+      settings.push_back({entry.spec.name, entry.text(), Origin::recipe, entry.origin_detail});
+  }
+  return settings;
 }
 
 Recipe parse_recipe(const std::string& name, const std::string& text, const std::string& file) {
-  Recipe recipe{.name = name, .title = name, .file = file, .toml = text};
   const toml::table root = parse_toml(text, file);
-  recipe.title = top_text(root, "title", file, name);
-  recipe.source = top_text(root, "source", file);
-  recipe.description = top_text(root, "description", file);
-  if (const auto* runs = root["run"].as_array()) {
-    for (const toml::node& node : *runs) {
-      const auto* table = node.as_table();
-      if (table == nullptr)
-        throw_usage(fmt::format("{}: run is no table, expected [[run]]", toml_place(file, node.source())));
-      RecipeRun run;
-      for (const auto& [key, value] : *table) {
-        const std::string where = toml_place(file, key.source());
-        std::string value_text = toml_value_text(value, where, key.str());
-        if (key.str() == "name") {
-          run.name = std::move(value_text);
-        } else {
-          run.options.push_back({std::string(key.str()), std::move(value_text), Origin::recipe, where});
-        }
-      }
-      if (run.name.empty()) throw_usage(fmt::format("{}: a [[run]] has no name", toml_place(file, table->source())));
-      runs::check_folder_name(run.name, toml_place(file, table->source()) + ": name");
-      const bool is_taken = std::any_of(
-          recipe.runs.begin(), recipe.runs.end(), [&](const RecipeRun& other) { return other.name == run.name; });
-      if (is_taken)
-        throw_usage(fmt::format("{}: two runs are called '{}'", toml_place(file, table->source()), run.name));
-      recipe.runs.push_back(std::move(run));
-    }
-  } else if (root.contains("run")) {
-    throw_usage(
-        fmt::format("{}: run is no list of tables, expected [[run]]", toml_place(file, root["run"].node()->source())));
+  Recipe recipe{.name = name,
+                .title = top_text(root, "title", file, name),
+                .source = top_text(root, "source", file),
+                .description = top_text(root, "description", file),
+                .toml = text,
+                .options = shared_options(text, file),
+                .runs = {},
+                .figures = {}};
+  std::vector<std::string> names;
+  for (const toml::table* table : tables(root, "run", file)) {
+    recipe.runs.push_back(parse_run(*table, file));
+    if (std::find(names.begin(), names.end(), recipe.runs.back().name) != names.end())
+      throw_usage(
+          fmt::format("{}: two runs are called '{}'", toml_place(file, table->source()), recipe.runs.back().name));
+    names.push_back(recipe.runs.back().name);
   }
-  if (recipe.runs.empty()) recipe.runs.push_back({.name = name});
-  recipe.figures = parse_figures(root, file);
-  for (const RecipeRun& run : recipe.runs) {  // every key and value is checked before anything runs
-    runs::Experiment experiment;
-    OptionSet options;
-    experiment.bind(options);
-    apply_recipe(recipe, run, {}, options);
-    try {
-      network::load_graph(experiment.run.network);
-    } catch (const Error& error) {
-      throw Error(
-          error.code(), fmt::format("{}: {}", options.find("network")->origin_detail, error.what()), error.hint());
+  if (recipe.runs.empty()) {
+    recipe.runs.push_back({.name = name, .options = {}});
+    names.push_back(name);
+  }
+  for (const toml::table* table : tables(root, "figure", file)) {
+    recipe.figures.push_back(parse_figure(*table, file));
+    for (const std::string& run : recipe.figures.back().runs) {
+      if (std::find(names.begin(), names.end(), run) == names.end())
+        throw_usage(fmt::format("{}: the recipe has no run {}", recipe.figures.back().place, quote_sample(run)),
+                    suggestion(run, names));
     }
   }
-  check_figures(recipe);
   return recipe;
 }
 
-/// Writes report.html of a recipe's folder again, from what the folder holds.
-void rewrite_recipe_page(const std::filesystem::path& folder, ProgressListener& listener) {
-  const auto fact = [&](const std::string& key) {
-    const auto json = nlohmann::json::parse(runs::run_fact(folder, key), nullptr, /*allow_exceptions=*/false);
-    if (!json.is_string())
-      throw_bad_data(fmt::format("cannot read {}/run.json: it has no text {}", folder.string(), key),
-                     "start the recipe again");
-    return json.get<std::string>();
-  };
-  const auto file = folder / "recipe.toml";
-  const Recipe recipe = parse_recipe(fact("recipe"), read_text(file, 1 << 20), file.string());
-  std::vector<runs::RunSummary> summaries;
-  std::vector<runs::EnsembleSummary> ensembles;
-  for (const RecipeRun& run : recipe.runs) {
-    const auto run_folder = folder / run.name;
-    if (!std::filesystem::exists(run_folder)) continue;  // left out by --only
-    if (std::filesystem::exists(run_folder / "votes.json")) {
-      ensembles.push_back(runs::read_ensemble(run_folder));
-    } else {
-      summaries.push_back(runs::read_run(run_folder));
-    }
-  }
-  runs::write_recipe_page({.folder = folder,
-                           .title = recipe.title,
-                           .source = recipe.source,
-                           .description = recipe.description,
-                           .class_table = fact("class_table")},
-                          summaries,
-                          ensembles,
-                          listener);
-}
-
 }  // namespace
+
+bool RecipeFigure::is_for(const std::string& run) const {
+  return runs.empty() || std::find(runs.begin(), runs.end(), run) != runs.end();
+}
 
 std::vector<BuiltinRecipe> builtin_recipes() {
   std::vector<BuiltinRecipe> result;
@@ -190,127 +175,28 @@ Recipe load_recipe(const std::string& name_or_path) {
               suggestion(name_or_path, names));
 }
 
-void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options) {
-  set_from_toml(options, recipe.toml, recipe.file, Origin::recipe, kRecipeKeys);
-  for (const Override& option : run.options) options.set(option.name, option.text, option.origin, option.detail);
-  for (const Override& option : overrides) options.set(option.name, option.text, option.origin, option.detail);
+void RecipeOptions::bind(OptionSet& options) {
+  options.group("recipe");
+  options.add(&only, {.name = "only", .help = "names of the recipe's runs to carry out; the default is all"});
+  options.add(&out,
+              {.name = "out",
+               .help = "folder to put the recipe's figures into: with --weights drawn from those, and nothing else is "
+                       "written; with --train after training"});
+  options.add(&train, {.name = "train", .help = "with --out and without --weights: train the recipe's runs first"});
+  options.add(&quick,
+              {.name = "quick",
+               .help = "see in minutes whether everything works: 2 epochs, a tenth of the training rows, few samples "
+                       "and steps in figures; what is smaller already stays"});
+  options.add(&outputs_faces,
+              {.name = "outputs-faces",
+               .help = "faces of the figures that show layers' outputs, in place of the recipe's, such as row:5607"});
 }
 
-std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const std::string> only) {
-  std::vector<std::string> names;
-  for (const RecipeRun& run : recipe.runs) names.push_back(run.name);
-  for (const std::string& name : only) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      throw_usage(fmt::format("--only: recipe {} has no run {}", recipe.name, quote_sample(name)),
-                  suggestion(name, names));
-    }
-  }
-  std::vector<const RecipeRun*> chosen;
-  for (const RecipeRun& run : recipe.runs) {
-    if (only.empty() || std::find(only.begin(), only.end(), run.name) != only.end()) chosen.push_back(&run);
-  }
-  return chosen;
-}
-
-std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
-                                                std::span<const Override> overrides,
-                                                std::span<const std::string> only,
-                                                ProgressListener& listener,
-                                                const std::filesystem::path& pictures) {
-  const std::vector<const RecipeRun*> chosen = chosen_runs(recipe, only);
-  if (!pictures.empty() && recipe.figures.empty()) {
-    throw_usage(fmt::format("--out: recipe {} has no figures to write there", recipe.name),
-                "--project and --name say where its run folder goes");
-  }
-  runs::Experiment shared;
-  OptionSet shared_options;
-  shared.bind(shared_options);
-  apply_recipe(recipe, {.name = recipe.name}, overrides, shared_options);
-  if (!recipe.figures.empty() && !shared.run.weights.empty())
-    return explain_recipe(recipe, chosen, overrides, pictures, listener);
-  const bool has_project = shared_options.find("project")->origin != Origin::default_value;
-  runtime::configure_threads(static_cast<int>(shared.run.threads));
-  const std::string name = shared.run.name.empty() ? recipe.name : shared.run.name;
-  runs::check_folder_name(name, "--name");
-  const data::Dataset dataset = data::load(shared.data, listener);
-  for (const RecipeRun* run : chosen) {
-    runs::Experiment experiment;
-    OptionSet options;
-    experiment.bind(options);
-    apply_recipe(recipe, *run, overrides, options);
-    runs::check_request(experiment, dataset);
-  }
-  runs::RunFolder folder = runs::RunFolder::choose(has_project ? shared.run.project : "runs",
-                                                   shared.run.name.empty() ? recipe.name : shared.run.name,
-                                                   shared.run.exist_ok,
-                                                   true,
-                                                   shared_options,
-                                                   runs::run_content(shared, dataset));
-  if (folder.state() == runs::RunFolder::State::unfinished)
-    listener.line(fmt::format("going on in {}", folder.path().string()));
-  write_atomic(folder.path() / "recipe.toml", recipe.toml);
-  folder.record_text("recipe", recipe.name);
-  folder.record_text("class_table", data::class_table(dataset));
-  runs::write_data_pictures(dataset, folder.path());
-
-  std::vector<runs::RunSummary> summaries;
-  std::vector<runs::EnsembleSummary> ensembles;
-  for (const RecipeRun* run : chosen) {
-    runs::Experiment experiment;
-    OptionSet options;
-    experiment.bind(options);
-    apply_recipe(recipe, *run, overrides, options);
-    runs::RunFolder run_folder = runs::RunFolder::choose(
-        folder.path(), run->name, experiment.run.exist_ok, true, options, runs::run_content(experiment, dataset));
-    listener.line(fmt::format("run {} ({})", run->name, experiment.run.network));
-    if (experiment.ensemble.members > 1) {
-      auto done = runs::train_ensemble(run_folder, experiment, options, dataset, listener);
-      if (!done) {
-        folder.save("interrupted");
-        return std::nullopt;
-      }
-      ensembles.push_back(std::move(*done));
-      continue;
-    }
-    const bool is_finished = run_folder.state() == runs::RunFolder::State::finished;
-    const runs::PreparedData prepared =
-        is_finished ? runs::PreparedData{} : runs::prepare(dataset, experiment, listener);
-    auto done = runs::train_in(run_folder, experiment, dataset, prepared, listener);
-    if (!done) {
-      folder.save("interrupted");
-      return std::nullopt;
-    }
-    summaries.push_back(std::move(*done));
-    for (const runs::DrawnPicture& picture :
-         explain_run(recipe, *run, experiment, dataset, run_folder.path(), listener)) {
-      if (pictures.empty()) continue;
-      const auto target = pictures / std::filesystem::relative(picture.path, run_folder.path() / "explain");
-      write_atomic(target, read_text(picture.path));
-    }
-  }
-  runs::write_recipe_page({.folder = folder.path(),
-                           .title = recipe.title,
-                           .source = recipe.source,
-                           .description = recipe.description,
-                           .class_table = data::class_table(dataset)},
-                          summaries,
-                          ensembles,
-                          listener);
-  folder.save("finished");
-  if (summaries.size() > 1) listener.line(runs::comparison_text(summaries));
-  listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
-  return folder.path();
-}
-
-std::filesystem::path report_task(const std::filesystem::path& folder, ProgressListener& listener) {
-  if (std::filesystem::exists(folder / "recipe.toml")) {
-    rewrite_recipe_page(folder, listener);
-  } else if (std::filesystem::exists(folder / "votes.json")) {
-    runs::write_ensemble_page(runs::read_ensemble(folder), listener);
-  } else {
-    runs::write_run_page(runs::read_run(folder), listener);
-  }
-  return folder / "report.html";
+void FigureOptions::bind(OptionSet& options) {
+  method.bind(options);
+  faithfulness.bind(options);
+  unit.bind(options);
+  ascent.bind(options);
 }
 
 }  // namespace mien::recipes

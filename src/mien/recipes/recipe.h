@@ -1,12 +1,13 @@
 #pragma once
 
-#include <filesystem>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "mien/core/options.h"
 #include "mien/core/progress.h"
+#include "mien/figures/figure.h"
 #include "mien/runs/experiment.h"
 
 namespace mien::recipes {
@@ -23,6 +24,7 @@ struct RecipeFigure {
   std::string place;              ///< "file:line", for messages
   std::vector<std::string> runs;  ///< that it is for; empty: all
   std::vector<Override> options;
+  bool is_for(const std::string& run) const;
 };
 
 /// An experiment as data: shared options, and the runs that differ from them.
@@ -31,9 +33,9 @@ struct Recipe {
   std::string title;
   std::string source;  ///< the report it reproduces
   std::string description;
-  std::string file;             ///< for messages
-  std::string toml;             ///< the text it was read from
-  std::vector<RecipeRun> runs;  ///< at least one
+  std::string toml;               ///< the text it was read from
+  std::vector<Override> options;  ///< of all runs
+  std::vector<RecipeRun> runs;    ///< at least one
   std::vector<RecipeFigure> figures;
 };
 
@@ -45,30 +47,53 @@ struct BuiltinRecipe {
 /// The recipes inside the program.
 std::vector<BuiltinRecipe> builtin_recipes();
 
-/// A built-in recipe by name or a recipe file by path, checked whole: every option of every run. Throws Error(usage) as
-/// "file:line: ..." with a suggestion.
+/// A built-in recipe by name or a recipe file by path; every key and value of its options is checked, its figures are
+/// by `resolve`. Throws Error(usage) as "file:line: ..." with a suggestion.
 Recipe load_recipe(const std::string& name_or_path);
 
-/// The options of one run: defaults, then the recipe's, then the run's, then `overrides`.
-void apply_recipe(const Recipe& recipe, const RecipeRun& run, std::span<const Override> overrides, OptionSet& options);
+/// What `mien run` takes besides the options of a run.
+struct RecipeOptions {
+  std::vector<std::string> only;  ///< names of the runs to carry out; empty: all
+  std::string out;                ///< folder that the pictures go into
+  bool train = false;             ///< with `out`: train first where no weights are given
+  bool quick = false;             ///< smaller data, fewer epochs, coarser figures
+  std::string outputs_faces;      ///< replaces `faces` of the figures of kind outputs
 
-/// The runs of `recipe` that `only` names, all if it is empty. Throws Error(usage) with a suggestion for a name that is
-/// none.
-std::vector<const RecipeRun*> chosen_runs(const Recipe& recipe, std::span<const std::string> only);
+  void bind(OptionSet& options);
+};
 
-/// Carries out a recipe: trains every run (or those named in `only`), judges, explains, compares, reports. A recipe
-/// with figures to which weights are given trains nothing and draws its figures from them. `pictures`: a folder that
-/// the figures are put into, too, or, with weights, alone. Goes on where an earlier start of the same recipe and
-/// options stopped. Returns the folder; nothing if the user stopped it. A network, weights file or cell that cannot be
-/// used is told before anything is trained.
-std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
-                                                std::span<const Override> overrides,
-                                                std::span<const std::string> only,
-                                                ProgressListener& listener,
-                                                const std::filesystem::path& pictures = {});
+/// The options of figures that `resolve` takes as overrides: how long an ascent climbs, how many samples a method
+/// draws. Bound for their names and ranges; the values stay with the overrides.
+struct FigureOptions {
+  explain::MethodOptions method;
+  explain::FaithfulnessOptions faithfulness;
+  explain::UnitOptions unit;
+  explain::AscentOptions ascent;
 
-/// Writes the report.html of a finished run, ensemble or recipe again and returns its path. Throws Error(bad_data) if
-/// `folder` is none of them.
-std::filesystem::path report_task(const std::filesystem::path& folder, ProgressListener& listener);
+  void bind(OptionSet& options);
+};
+
+/// One run with nothing left to look up: what is trained, where each value comes from, and what is drawn of it.
+struct ResolvedRun {
+  std::string name;
+  std::shared_ptr<runs::Experiment> experiment;
+  OptionSet options;  ///< of `experiment`
+  std::vector<figures::Figure> figures;
+};
+
+struct ResolvedRecipe {
+  ResolvedRun shared;             ///< what all runs have in common: decides the recipe's folder
+  std::vector<ResolvedRun> runs;  ///< those of `only`, in the recipe's order
+};
+
+/// The recipe's runs and figures as values: defaults, then the recipe's, then the run's, then (`quick`) smaller ones,
+/// then `overrides`, which name options of runs and of figures. Lines say where an override changes what sets the
+/// runs apart, and which figures an overridden network leaves out. Throws Error(usage), with the recipe's file and line
+/// where it stands there, for a run in `only` that is none, a network that cannot be loaded, a figure that its run's
+/// network does not allow, and a figure option that no figure uses.
+ResolvedRecipe resolve(const Recipe& recipe,
+                       std::span<const Override> overrides = {},
+                       const RecipeOptions& wish = {},
+                       ProgressListener& listener = silent_listener());
 
 }  // namespace mien::recipes

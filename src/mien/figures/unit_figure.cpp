@@ -1,15 +1,17 @@
+#include "mien/figures/unit_figure.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/explain/layers.h"
 #include "mien/figures/figure_output.h"
+#include "mien/figures/panels.h"
 
 namespace mien::figures {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 using explain::ClassSelectivity;
 using explain::UnitSurvey;
 
+const std::vector<std::string> kPlaceholders{"layer"};
 constexpr size_t kMostNamed = 12;     // units in a line of text
 constexpr size_t kMostSelective = 5;  // units that the summary names
 
@@ -29,6 +32,11 @@ struct UnitTable {
   std::vector<int64_t> dead;   ///< units that no face brings above 0
   std::vector<int64_t> order;  ///< the units by preferred class and, within it, by selectivity; others last
 };
+
+std::string capitalized(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
 
 double at_unit(const at::Tensor& values, int64_t unit) { return values[unit].item<double>(); }
 
@@ -129,13 +137,13 @@ std::string dead_text(const ExplainContext& context, const UnitTable& table) {
   return text;
 }
 
-report::Sheet sheet_of(const Figure& figure, const ExplainContext& context, const UnitTable& table, int64_t faces) {
-  const bool is_standardized = figure.unit_values == "standardized";
+/// The class means as a table of colors, rows by the class that they prefer; `largest` gets the largest magnitude.
+report::HeatTable heat_table(const ExplainContext& context,
+                             const UnitTable& table,
+                             const at::Tensor& values,
+                             double& largest) {
   const UnitSurvey& survey = table.survey;
-  const at::Tensor values = is_standardized ? explain::standardized_means(survey) : survey.class_means;
-  const bool is_signed = is_standardized || (values < 0).any().item<bool>();
-  report::Sheet sheet;
-  report::HeatTable heat{.note_heading = "selectivity", .is_signed = is_signed};
+  report::HeatTable heat{.note_heading = "selectivity", .is_signed = (values < 0).any().item<bool>()};
   for (int64_t label = 0; label < values.size(1); ++label) {
     const int64_t count = survey.class_faces[static_cast<size_t>(label)];
     heat.columns.push_back(
@@ -160,68 +168,106 @@ report::Sheet sheet_of(const Figure& figure, const ExplainContext& context, cons
   }
   // A single strong unit does not make all others pale.
   const report::MapRange range = report::measure_map(finite, 99);
-  const double largest = std::max(std::abs(range.minimum), std::abs(range.maximum));
+  largest = std::max(std::abs(range.minimum), std::abs(range.maximum));
   heat.shown = range.shown > 0 ? range.shown : 1;
+  return heat;
+}
+
+report::Sheet sheet_of(const UnitFigure& figure, const ExplainContext& context, const UnitTable& table, int64_t faces) {
+  const bool is_standardized = figure.values == "standardized";
+  double largest = 0;
+  report::HeatTable heat = heat_table(
+      context, table, is_standardized ? explain::standardized_means(table.survey) : table.survey.class_means, largest);
+  heat.is_signed |= is_standardized;
   const std::string top = short_number(heat.shown);
   const bool is_clipped = largest > heat.shown;
-  sheet.bar = report::ColorBar{.is_signed = is_signed,
-                               .low = !is_signed   ? "0"
-                                      : is_clipped ? fmt::format("\u2264 -{}", top)
-                                                   : "-" + top,
-                               .middle = is_signed ? "0" : "",
-                               .high = is_clipped ? "\u2265 " + top : top,
-                               .caption = is_standardized ? "deviations from the unit's mean" : "mean activation"};
-  const std::string layer = explain::layer_text(context.graph(), table.layer);
   const std::string noun = unit_noun(context.graph(), table.layer);
-  sheet.title = figure.title.empty() ? fmt::format("What the {}s of {} answer to", noun, layer) : figure.title;
-  const bool is_flat = noun == "unit";
-  const bool is_part = figure.faces == "all" && figure.part != "all";
-  sheet.subtitle = {fmt::format("{}, {} {}faces of {}{}",
-                                context.graph().name,
-                                with_commas(faces),
-                                is_part ? figure.part + " " : "",
-                                source_name(context),
-                                is_flat ? "" : fmt::format("; activation: the {} over positions", figure.unit.score)),
-                    is_standardized ? "Colors: class mean less the mean over all faces, in the deviations of each row"
-                                    : "Colors: mean activation of each class"};
+  const bool is_part = figure.faces == "all" && figure.rows != "all";
+  report::Sheet sheet{
+      .title = fmt::format("What the {}s of {} answer to", noun, explain::layer_text(context.graph(), table.layer))};
+  sheet.bar = report::ColorBar{.is_signed = heat.is_signed,
+                               .low = !heat.is_signed ? "0"
+                                      : is_clipped    ? fmt::format("\u2264 -{}", top)
+                                                      : "-" + top,
+                               .middle = heat.is_signed ? "0" : "",
+                               .high = is_clipped ? "\u2265 " + top : top,
+                               .caption = is_standardized ? "standard deviations" : "mean activation"};
+  sheet.subtitle = {
+      fmt::format("{}, {} {}faces of {}{}",
+                  context.graph().name,
+                  with_commas(faces),
+                  is_part ? figure.rows + " " : "",
+                  source_name(context),
+                  noun == "unit" ? "" : fmt::format("; activation: the {} over positions", figure.unit.score)),
+      is_standardized
+          ? fmt::format("Colors: class mean less the mean over all faces, in standard deviations of the {}", noun)
+          : "Colors: mean activation of each class"};
   sheet.table = std::move(heat);
-  sheet.notes = {
-      fmt::format("Rows stand by the class that they prefer, the most selective first. {}.", dead_text(context, table)),
-      selectivity_text(table.selectivity)};
+  sheet.notes = {fmt::format("Rows are sorted by the class that they prefer, the most selective first. {}.",
+                             capitalized(dead_text(context, table))),
+                 selectivity_text(table.selectivity)};
   return sheet;
 }
 
 }  // namespace
 
-void draw_units(const Figure& figure, ExplainContext& context, FigureOutput& output) {
+void UnitFigure::bind(OptionSet& options) {
+  picture.bind(options, kPlaceholders);
+  options.add(&faces, face_option());
+  layers.bind(options, "the last convolution and the dense layers, each at its activation");
+  options.add(&rows, part_option());
+  options.add(&seed, {.name = "explain-seed", .help = "seed of faces that are chosen at random", .minimum = 0});
+  options.add(&values,
+              {.name = "unit-values",
+               .help = "what the colors stand for: the class mean less the unit's mean over all faces, in the unit's "
+                       "standard deviations, or the class mean itself",
+               .choices = {"standardized", "mean"}});
+  unit.bind(options, false);
+}
+
+void UnitFigure::check(const network::Graph& graph) const {
+  picture.check(kPlaceholders);
+  FaceSelection::parse(faces);
+  if (faces != "all" && rows != "all") {
+    throw_usage(fmt::format("faces are {} and part is {}, expected one of both", quote_sample(faces), rows),
+                fmt::format("--faces {}:random:500 chooses from a part", rows));
+  }
+  if (layers.choose(graph, last_activations(graph)).size() > 1 && picture.file.find("{layer}") == std::string::npos)
+    throw_usage("several layers' units need {layer} in the file name", "--layers names one layer");
+}
+
+std::string UnitFigure::part() const { return faces == "all" ? rows : FaceSelection::parse(faces).part; }
+
+void UnitFigure::draw(ExplainContext& context, FigureOutput& output) const {
   const network::Graph& graph = context.graph();
   const data::Dataset& dataset = context.dataset();
-  const std::vector<int> layers = figure_layers(figure, graph);
-  const auto units = figure_units(figure, graph, layers);
-  if (layers.size() > 1 && !output.has("layer"))
-    throw_usage("several layers' units need {layer} in the file name", "--layers names one layer");
-  const std::vector<int64_t> rows =
-      figure.faces == "all"
-          ? context.parts().of(figure.part)
-          : context.choose_rows(FaceSelection::parse(figure.faces), static_cast<uint64_t>(figure.method.seed));
+  const std::vector<int64_t> chosen_rows =
+      faces == "all" ? context.parts().of(rows)
+                     : context.choose_rows(FaceSelection::parse(faces), static_cast<uint64_t>(seed));
   const auto is_labeled = [&](int64_t row) { return dataset.labels[static_cast<size_t>(row)] != data::kUnlabeled; };
-  if (std::none_of(rows.begin(), rows.end(), is_labeled)) {
+  if (std::none_of(chosen_rows.begin(), chosen_rows.end(), is_labeled)) {
     throw_bad_data(fmt::format("cannot compare units by class: none of the {} faces of {} has a label",
-                               with_commas(static_cast<int64_t>(rows.size())),
+                               with_commas(static_cast<int64_t>(chosen_rows.size())),
                                dataset.source));
   }
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const std::string& name = graph.layers[static_cast<size_t>(layers[i])].name;
+  for (const LayerUnits& chosen : layers.choose(graph, last_activations(graph))) {
+    const std::string& name = layer_name(graph, chosen.layer);
     const auto path = output.path({{"layer", name}});
-    explain::UnitOptions options = figure.unit;
+    explain::UnitOptions options = unit;
     options.faces = 1;  // the extremes say whether activations have a sign
-    const UnitTable table = make_table(
-        layers[i],
-        units[i],
-        explain::survey_units(
-            context.network(), context.normalization(), dataset, rows, layers[i], options, context.listener()));
-    const report::Sheet sheet = sheet_of(figure, context, table, static_cast<int64_t>(rows.size()));
-    context.listener().line(fmt::format("{}: {}", explain::layer_text(graph, layers[i]), dead_text(context, table)));
+    const UnitTable table = make_table(chosen.layer,
+                                       chosen.units,
+                                       explain::survey_units(context.network(),
+                                                             context.normalization(),
+                                                             dataset,
+                                                             chosen_rows,
+                                                             chosen.layer,
+                                                             options,
+                                                             context.listener()));
+    report::Sheet sheet = sheet_of(*this, context, table, static_cast<int64_t>(chosen_rows.size()));
+    const std::string title = sheet.title;
+    if (!picture.title.empty()) sheet.title = picture.title;
+    context.listener().line(fmt::format("{}: {}", explain::layer_text(graph, chosen.layer), dead_text(context, table)));
     const std::string most = most_selective_text(context, table);
     if (!most.empty()) context.listener().line(fmt::format("{}: most selective: {}", name, most));
     output.text(path, ".csv", csv_text(context, table));
@@ -232,16 +278,15 @@ void draw_units(const Figure& figure, ExplainContext& context, FigureOutput& out
                    {{"layer", json_text(name)},
                     {"units", json_list(table.units)},
                     {"order", json_list(table.order)},
-                    {"face_count", std::to_string(rows.size())},
+                    {"face_count", std::to_string(chosen_rows.size())},
                     {"class_faces", json_list(table.survey.class_faces)},
                     {"activation", json_text(table.survey.score)},
                     {"selectivity", json_text(selectivity_text(table.selectivity))},
                     {"units_never_above_0", json_list(table.dead)}});
     output.picture(
         path,
-        sheet,
-        fmt::format(
-            "{}; {}{}", sheet.title, dead_text(context, table), most.empty() ? "" : "; most selective: " + most));
+        std::move(sheet),
+        fmt::format("{}; {}{}", title, dead_text(context, table), most.empty() ? "" : "; most selective: " + most));
   }
 }
 
