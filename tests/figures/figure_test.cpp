@@ -10,12 +10,11 @@
 #include <fmt/format.h>
 
 #include "mien/core/files.h"
-#include "mien/data/readers/image_io.h"
+#include "mien/core/text.h"
 #include "mien/data/synthetic/drawn_faces.h"
 #include "mien/explain/units/filters.h"
 #include "mien/figures/explain_run.h"
 #include "mien/figures/panels.h"
-#include "mien/report/gnuplot.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -67,7 +66,6 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   const WithoutPictures quick;
   Heard heard;
   draw_figures(look(folder), {saliency()}, heard);
-  EXPECT_TRUE(contains(heard.warnings, "gnuplot")) << "numbers without pictures are announced";
 
   // The map, computed by hand: the absolute gradient of the predicted class's logit.
   const network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
@@ -135,7 +133,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
 }
 
 TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
-  if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
+  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("twice");
   MapFigure figure = saliency();
   figure.map.methods = {"lime"};
@@ -251,6 +249,49 @@ TEST(Figures, HaveExactlyTheOptionsOfTheirKind) {
     const std::vector<std::string> options = names(kind);
     EXPECT_EQ(std::count(options.begin(), options.end(), "lime-samples"), 1) << kind;
     EXPECT_EQ(std::count(options.begin(), options.end(), "units"), 0) << kind;
+  }
+}
+
+TEST(Figures, RefuseAnOptionOfAnotherMethodOrSetting) {
+  const auto complaint = [](Figure figure, const std::vector<std::pair<std::string, std::string>>& settings) {
+    OptionSet options;
+    bind(figure, options);
+    for (const auto& [name, text] : settings) options.set(name, text, Origin::command_line, "--" + name + " " + text);
+    std::string said;
+    try {
+      check_used(figure, options);
+    } catch (const Error& error) {
+      said = error.what();
+    }
+    return said;
+  };
+  EXPECT_EQ(complaint(MapFigure(), {{"lime-samples", "5"}}), "--lime-samples 5: lime-samples belongs to lime");
+  EXPECT_EQ(complaint(MapFigure(), {{"method", "lime,saliency"}, {"lime-samples", "5"}}), "");
+  EXPECT_EQ(complaint(MapFigure(), {{"method", "all"}, {"ig-steps", "5"}}), "");
+  EXPECT_EQ(complaint(MapFigure(), {{"lime-samples", "1000"}}), "")
+      << "the default does no harm: --print-config names it";
+  EXPECT_TRUE(contains(complaint(MapFigure(), {{"layer", "conv1"}}), "belongs to guided-grad-cam, cam, grad-cam"));
+  EXPECT_TRUE(
+      contains(complaint(MapFigure(), {{"method", "lime"}, {"quickshift-ratio", "0.1"}}), "segments quickshift"));
+  EXPECT_TRUE(contains(complaint(MapFigure(), {{"measure", "false"}, {"curve-steps", "5"}}), "measure, which is off"));
+  EXPECT_TRUE(contains(complaint(ContactFigure(), {{"rise-cells", "3"}}), "belongs to rise"));
+  EXPECT_TRUE(contains(complaint(FaceFigure(), {{"ascent-steps", "5"}}), "belongs to ascend"));
+  EXPECT_EQ(complaint(FaceFigure(), {{"ascend", "true"}, {"ascent-steps", "5"}}), "");
+  EXPECT_TRUE(contains(complaint(AscentFigure(), {{"faces", "rows:1"}}), "ascent-start faces"));
+}
+
+TEST(Figures, EveryMethodOptionBelongsToAMethodThatExists) {
+  explain::MethodOptions method;
+  OptionSet options;
+  method.bind(options);
+  const std::vector<std::string> of_all{"explain-seed", "explain-batch"};
+  for (const std::string& name : options.names()) {
+    if (std::find(of_all.begin(), of_all.end(), name) != of_all.end()) continue;
+    MapOptions nothing{.methods = {"saliency"}};
+    const std::string why = nothing.unused(name);  // "belongs to a, b"
+    ASSERT_TRUE(why.starts_with("belongs to ")) << name << ": saliency uses none of them";
+    for (const std::string& user : split(why.substr(11), ','))
+      EXPECT_NO_THROW(explain::method(std::string(trim(user))));
   }
 }
 

@@ -4,9 +4,8 @@
 #include "support/small_experiment.h"
 
 #include "mien/core/files.h"
-#include "mien/data/readers/image_io.h"
 #include "mien/recipes/run_recipe.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
 
 namespace mien::recipes {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -32,7 +31,7 @@ TEST(Figures, MistakesInARecipeHaveFileAndLine) {
 }
 
 TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
-  if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
+  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("contract");
   const Recipe recipe = load_recipe("hw4-2019");
   const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
@@ -60,7 +59,7 @@ TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
 }
 
 TEST(Figures, OfATrainedRunStandInItsReport) {
-  if (!report::gnuplot_available()) GTEST_SKIP() << "needs gnuplot";
+  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("report");
   const fs::path file = folder / "r.toml";
   write_atomic(

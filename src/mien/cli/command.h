@@ -9,7 +9,6 @@
 #include "mien/cli/exec_compute.h"
 #include "mien/cli/terminal.h"
 #include "mien/core/options.h"
-#include "mien/recipes/recipe.h"
 
 namespace mien::cli {
 

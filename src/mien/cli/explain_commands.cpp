@@ -1,10 +1,12 @@
 #include "mien/cli/explain_commands.h"
 
+#include <algorithm>
 #include <type_traits>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mien/core/error.h"
 #include "mien/figures/explain_run.h"
 #include "mien/network/graph/graph.h"
 
@@ -46,6 +48,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   }
   std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
   int compute(const Call& call) {
+    check_used(call.options);
     if (evaluate_) {
       if (call.options.find("faces")->origin == Origin::default_value) figure_.faces = "random:50";
       if (call.options.find("method")->origin == Origin::default_value) figure_.map.methods = {"all"};
@@ -59,6 +62,23 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   }
 
  private:
+  /// Throws Error(usage) for options that nothing comes of.
+  void check_used(const OptionSet& options) const {
+    figures::MapFigure figure = figure_;
+    if (!evaluate_) return figures::check_used(figure, options);
+    if (options.find("method")->origin == Origin::default_value) figure.map.methods = {"all"};
+    for (const OptionSet::Entry& entry : options.entries()) {
+      if (entry.origin == Origin::default_value || entry.text() == entry.default_text) continue;
+      const std::vector<std::string> of_pictures{
+          "file", "title", "caption", "format", "panels", "clip", "recall", "measure", "sheet"};
+      const bool is_of_pictures =
+          std::find(of_pictures.begin(), of_pictures.end(), entry.spec.name) != of_pictures.end();
+      const std::string why =
+          is_of_pictures ? "belongs to pictures, and --evaluate draws no maps" : figure.map.unused(entry.spec.name);
+      if (!why.empty()) throw_usage(fmt::format("{}: {} {}", entry.origin_detail, entry.spec.name, why));
+    }
+  }
+
   figures::ExplainRunOptions look_;
   figures::MapFigure figure_;
   int64_t sheet_ = 0;
@@ -107,7 +127,12 @@ class InsideCommand final : public ComputingCommand<InsideCommand<FigureOfKind>>
     return words;
   }
   int compute(const Call& call) {
+    figures::check_used(figure_, call.options);
     if constexpr (kClimbs) explain::apply_ascent_preset(call.options);
+    if constexpr (kClimbs && !kNeedsData) {
+      if (!look_.data.empty() && !figure_.reads_faces())
+        throw_usage("--data: the ascent looks at no faces", "--ascent-start faces or mean-face does");
+    }
     if constexpr (kChoosesFaces) {
       if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
     }

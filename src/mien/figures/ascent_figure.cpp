@@ -132,6 +132,10 @@ void AscentFigure::check(const network::Graph& graph) const {
 
 std::string AscentFigure::part() const { return reads_faces() ? FaceSelection::parse(faces).part : "all"; }
 
+std::string AscentFigure::unused(std::string_view option) const {
+  return option == "faces" && !reads_faces() ? "belongs to ascent-start faces or mean-face" : "";
+}
+
 void AscentFigure::draw(ExplainContext& context, FigureOutput& output) const {
   const network::Graph& graph = context.graph();
   const std::vector<LayerUnits> chosen = layers.choose(graph, activations(graph));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "mien/core/options.h"
 #include "mien/explain/units/activation_maximization.h"
@@ -22,6 +23,7 @@ struct AscentFigure {
 
   void bind(OptionSet& options);
   void check(const network::Graph& graph) const;
+  std::string unused(std::string_view option) const;
   void draw(ExplainContext& context, FigureOutput& output) const;
   /// Whether the ascent starts from faces or their mean.
   bool reads_faces() const { return ascent.start == "faces" || ascent.start == "mean-face"; }

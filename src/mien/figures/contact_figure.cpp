@@ -59,6 +59,8 @@ void ContactFigure::check(const network::Graph& graph) const {
   map.check(graph);
 }
 
+std::string ContactFigure::unused(std::string_view option) const { return map.unused(option); }
+
 void ContactFigure::draw(ExplainContext& context, FigureOutput& output) const {
   // Right and wrong faces, all classes at once: one batch for each method.
   std::vector<Face> faces;

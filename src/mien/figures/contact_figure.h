@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "mien/core/options.h"
 #include "mien/figures/face_maps.h"
@@ -21,6 +22,7 @@ struct ContactFigure {
 
   void bind(OptionSet& options);
   void check(const network::Graph& graph) const;
+  std::string unused(std::string_view option) const;
   void draw(ExplainContext& context, FigureOutput& output) const;
   std::string part() const { return rows; }
 };

@@ -89,8 +89,8 @@ std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
                                              const std::vector<Figure>& figures,
                                              ProgressListener& listener) {
   ExplainSession looked_at(options, figures, listener);
-  if (!report::gnuplot_available())
-    listener.warning("gnuplot is not on PATH: only numbers (.npy) and sidecars (.json) are written, no pictures");
+  if (!report::can_draw())
+    listener.warning("this build draws no pictures: only numbers (.npy) and sidecars (.json) are written");
   std::vector<runs::DrawnPicture> drawn;
   for (const Figure& figure : figures) {
     for (runs::DrawnPicture& picture : draw_figure(figure, looked_at.context(), options.folder(), true))

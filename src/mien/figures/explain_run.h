@@ -40,7 +40,7 @@ class ExplainSession {
   std::optional<ExplainContext> subject_;
 };
 
-/// Draws `figures` as the options say, with raw numbers and sidecars. Returns the pictures (none without gnuplot).
+/// Draws `figures` as the options say, with raw numbers and sidecars. Returns the pictures.
 std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
                                              const std::vector<Figure>& figures,
                                              ProgressListener& listener);

@@ -175,6 +175,13 @@ void FaceFigure::check(const network::Graph& graph) const {
     throw_usage("several layers' faces need {layer} in the file name", "--layers names one layer");
 }
 
+std::string FaceFigure::unused(std::string_view option) const {
+  if (!option.starts_with("ascent-")) return "";
+  if (!ascend) return "belongs to ascend, which is off";
+  return option == "ascent-start" && ascent.start != "faces" ? "has one value here: the ascent starts from the faces"
+                                                             : "";
+}
+
 void FaceFigure::draw(ExplainContext& context, FigureOutput& output) const {
   const network::Graph& graph = context.graph();
   for (const LayerUnits& chosen : layers.choose(graph, last_convolution(graph))) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "mien/core/options.h"
 #include "mien/explain/units/activation_maximization.h"
@@ -25,6 +26,7 @@ struct FaceFigure {
 
   void bind(OptionSet& options);
   void check(const network::Graph& graph) const;
+  std::string unused(std::string_view option) const;
   void draw(ExplainContext& context, FigureOutput& output) const;
   std::string part() const { return rows; }
 };

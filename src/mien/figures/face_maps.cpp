@@ -26,6 +26,35 @@ constexpr int64_t kTile = 144;              // units of two pixels
 constexpr int64_t kBackgroundFaces = 1000;  // that expected-gradients draws from
 constexpr double kNearlyLargest = 0.95;     // a clip so near the largest value hides nothing
 
+/// The methods that use an option, by how its name begins; the first entry that fits counts.
+struct OptionUse {
+  const char* prefix;
+  const char* methods;   ///< separated by commas
+  const char* segments;  ///< way to cut regions that it belongs to; empty: all
+};
+constexpr OptionUse kUses[] = {{"smooth-", "smoothgrad,squaregrad,vargrad", ""},
+                               {"ig-steps", "integrated-gradients", ""},
+                               {"attribution-baseline", "integrated-gradients,deeplift", ""},
+                               {"expected-", "expected-gradients", ""},
+                               {"deeplift-", "deeplift", ""},
+                               {"lrp-gamma", "lrp-gamma", ""},
+                               {"lrp-alpha", "lrp-alpha-beta", ""},
+                               {"lrp-dense", "lrp-gamma,lrp-alpha-beta", ""},
+                               {"lrp-", "lrp-epsilon,lrp-gamma,lrp-alpha-beta", ""},
+                               {"guided-", "guided-grad-cam", ""},
+                               {"ablation-", "ablation-cam", ""},
+                               {"hide", "occlusion,rise,lime,kernel-shap,feature-ablation", ""},
+                               {"occlusion-", "occlusion", ""},
+                               {"rise-", "rise", ""},
+                               {"lime-", "lime", ""},
+                               {"shap-", "kernel-shap", ""},
+                               {"segments", "lime,kernel-shap,feature-ablation", ""},
+                               {"segment-size", "lime,kernel-shap,feature-ablation", "grid"},
+                               {"segment-count", "lime,kernel-shap,feature-ablation", "slic"},
+                               {"slic-", "lime,kernel-shap,feature-ablation", "slic"},
+                               {"quickshift-", "lime,kernel-shap,feature-ablation", "quickshift"},
+                               {"felzenszwalb-", "lime,kernel-shap,feature-ablation", "felzenszwalb"}};
+
 explain::Score parse_score(const std::string& text) {
   for (const explain::Score score :
        {explain::Score::logit, explain::Score::probability, explain::Score::sum_of_logits}) {
@@ -104,6 +133,29 @@ void MapOptions::bind(OptionSet& options) {
                        "others; 100 shows the largest",
                .minimum = 50,
                .maximum = 100});
+}
+
+std::string MapOptions::unused(std::string_view option) const {
+  if (methods == std::vector<std::string>{"all"}) return "";
+  const auto is_named = [&](const std::string& name) {
+    return std::find(methods.begin(), methods.end(), name) != methods.end();
+  };
+  std::vector<std::string> users;
+  const char* segments = "";
+  if (option == "layer") {
+    for (const MethodSpec& spec : explain::methods()) {
+      if (spec.reads_layer) users.push_back(spec.name);
+    }
+  } else {
+    const auto* const use = std::find_if(
+        std::begin(kUses), std::end(kUses), [&](const OptionUse& entry) { return option.starts_with(entry.prefix); });
+    if (use == std::end(kUses)) return "";
+    users = split(use->methods, ',');
+    segments = use->segments;
+  }
+  if (std::none_of(users.begin(), users.end(), is_named)) return "belongs to " + join(users, ", ");
+  const std::string& chosen = method.perturbation.segment.segments;
+  return segments[0] == '\0' || chosen == segments ? "" : fmt::format("belongs to segments {}", segments);
 }
 
 std::vector<std::string> MapOptions::names(const network::Graph& graph) const {

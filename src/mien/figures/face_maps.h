@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mien/core/options.h"
@@ -24,6 +25,9 @@ struct MapOptions {
   void bind(OptionSet& options);
   /// Throws Error(usage) for methods that are unknown or not defined for the network, and for layers that it lacks.
   void check(const network::Graph& graph) const;
+  /// Why nothing comes of `option` as the others stand: "belongs to lime", where no method that is named uses it; empty
+  /// where something does.
+  std::string unused(std::string_view option) const;
   /// The methods by name; for "all", those that are defined for the network.
   std::vector<std::string> names(const network::Graph& graph) const;
 };

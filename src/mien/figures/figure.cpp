@@ -58,6 +58,23 @@ std::string options_text(const Figure& figure) {
   return text;
 }
 
+std::string unused(const Figure& figure, std::string_view option) {
+  return std::visit(
+      [&](const auto& of_kind) -> std::string {
+        if constexpr (requires { of_kind.unused(option); }) return of_kind.unused(option);
+        return "";
+      },
+      figure);
+}
+
+void check_used(const Figure& figure, const OptionSet& options) {
+  for (const OptionSet::Entry& entry : options.entries()) {
+    if (entry.origin == Origin::default_value || entry.text() == entry.default_text) continue;
+    const std::string why = unused(figure, entry.spec.name);
+    if (!why.empty()) throw_usage(fmt::format("{}: {} {}", entry.origin_detail, entry.spec.name, why));
+  }
+}
+
 void check_figure(const Figure& figure, const network::Graph& graph) {
   std::visit([&](const auto& of_kind) { of_kind.check(graph); }, figure);
 }

@@ -26,6 +26,7 @@ namespace mien::figures {
 ///   void bind(OptionSet&)                         its options
 ///   void check(const network::Graph&) const       throws Error(usage) for what the network alone can tell
 ///   void draw(ExplainContext&, FigureOutput&) const
+///   std::string unused(std::string_view option) const   see unused; where an option can be idle
 ///   std::string part() const                      "test" if it looks at test rows, "validation", ...
 using Figure = std::variant<MapFigure, ContactFigure, WeightFigure, OutputFigure, AscentFigure, FaceFigure, UnitFigure>;
 
@@ -43,6 +44,11 @@ void bind(Figure& figure, OptionSet& options);
 /// All options with their values, as `name=value` lines: what decides the figure.
 std::string options_text(const Figure& figure);
 
+/// Why nothing comes of `option` as the figure stands: "belongs to lime", ...; empty where something does.
+std::string unused(const Figure& figure, std::string_view option);
+/// Throws Error(usage) for an option of `options`, bound to `figure`, that somebody gave another value and that nothing
+/// comes of.
+void check_used(const Figure& figure, const OptionSet& options);
 /// Throws Error(usage) for what can be told from the network alone: unknown methods, methods that are not defined for
 /// it, layers and units that it does not have, faces that are none, a file name of another ending.
 void check_figure(const Figure& figure, const network::Graph& graph);

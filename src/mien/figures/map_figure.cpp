@@ -239,6 +239,15 @@ void MapFigure::check(const network::Graph& graph) const {
 
 std::string MapFigure::part() const { return FaceSelection::parse(faces).part; }
 
+std::string MapFigure::unused(std::string_view option) const {
+  if (option == "rerun-faces" || option.starts_with("sensitivity-")) return "belongs to --evaluate";
+  OptionSet of_measures;
+  explain::FaithfulnessOptions scratch;
+  scratch.bind(of_measures);
+  if (!measure && of_measures.find(option) != nullptr) return "belongs to measure, which is off";
+  return map.unused(option);
+}
+
 void MapFigure::draw(ExplainContext& context, FigureOutput& output) const {
   const std::vector<Face> chosen = context.choose(FaceSelection::parse(faces), static_cast<uint64_t>(map.method.seed));
   if (chosen.empty()) throw_bad_data(fmt::format("no face of {} is {}", context.dataset().source, faces));

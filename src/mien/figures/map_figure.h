@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mien/core/options.h"
@@ -25,6 +26,7 @@ struct MapFigure {
 
   void bind(OptionSet& options);
   void check(const network::Graph& graph) const;
+  std::string unused(std::string_view option) const;
   void draw(ExplainContext& context, FigureOutput& output) const;
   std::string part() const;
 };

@@ -90,13 +90,14 @@ figures::Figure resolve_figure(const RecipeFigure& description, const FigureSett
   figures::bind(figure, options);
   set_all(options, description.options);
   const bool climbs = options.find("ascent-preset") != nullptr;
+  figures::check_used(figure, options);
   if (climbs) explain::apply_ascent_preset(options);
   if (settings.quick) {
     make_smaller(options, kQuickFigure);
     if (auto* ascent = std::get_if<figures::AscentFigure>(&figure)) ascent->layers.units = kQuickUnits;
   }
   for (const Override& setting : settings.overrides) {
-    if (options.find(setting.name) == nullptr) continue;
+    if (options.find(setting.name) == nullptr || !figures::unused(figure, setting.name).empty()) continue;
     options.set(setting.name, setting.text, setting.origin, setting.detail);
     settings.used.insert(setting.name);
   }
