@@ -70,7 +70,7 @@ report::Panel unit_face_panel(const ExplainContext& context, const explain::Unit
   report::Panel panel{
       .image = report::gray_raster(gray_levels(context, face.row), dataset.height, dataset.width, factor),
       .caption = fmt::format("{} {}\n{}",
-                             face.row,
+                             dataset.row_of(face.row),
                              label == data::kUnlabeled ? "" : context.class_name(label),
                              short_number(face.activation))};
   if (is_whole(face.window, dataset)) return panel;
@@ -105,19 +105,19 @@ report::PanelGrid grid_of(const FaceFigure& figure,
     const int64_t index = static_cast<int64_t>(place) * faces.count + k;
     grid.panels.push_back({.image = image_raster(levels[index], factor),
                            .caption = fmt::format("from {}\n{}",
-                                                  faces.of(unit)[static_cast<size_t>(k)].row,
+                                                  context.dataset().row_of(faces.of(unit)[static_cast<size_t>(k)].row),
                                                   short_number(faces.ascended.objective[index][-1].item<double>()))});
   }
   return grid;
 }
 
-ordered_json faces_json(const LayerFaces& faces) {
+ordered_json faces_json(const data::Dataset& dataset, const LayerFaces& faces) {
   ordered_json list = ordered_json::array();
   for (const int64_t unit : faces.chosen.units) {
     for (int64_t k = 0; k < faces.count; ++k) {
       const explain::UnitFace& face = faces.of(unit)[static_cast<size_t>(k)];
       list.push_back({{"unit", unit},
-                      {"row", face.row},
+                      {"row", dataset.row_of(face.row)},
                       {"activation", face.activation},
                       {"y", face.y},
                       {"x", face.x},
@@ -206,7 +206,7 @@ void FaceFigure::draw(ExplainContext& context, FigureOutput& output) const {
                    {{"layer", json_text(name)},
                     {"units", json_list(chosen.units)},
                     {"part", json_text(rows)},
-                    {"faces", faces_json(shown).dump()}});
+                    {"faces", faces_json(context.dataset(), shown).dump()}});
     output.picture(path, std::move(sheet), caption);
   }
 }

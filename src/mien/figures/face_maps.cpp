@@ -67,7 +67,8 @@ int64_t target_of(const std::string& target, const ExplainContext& context, cons
   if (target == "predicted") return face.predicted;
   if (target == "label") {
     if (face.label == data::kUnlabeled)
-      throw_usage(fmt::format("target is label, but row {} has none", face.row), "--target predicted needs no label");
+      throw_usage(fmt::format("target is label, but {} has none", context.face_name(face)),
+                  "--target predicted needs no label");
     return face.label;
   }
   const auto& names = context.dataset().class_names;
@@ -105,9 +106,9 @@ std::string layer_advice(const network::Graph& graph, int layer) {
 void warn_of_empty_maps(const std::vector<FaceMap>& maps, const ExplainContext& context, int layer) {
   for (const FaceMap& map : maps) {
     if (map.range.state == MapState::usable) continue;
-    context.listener().warning(fmt::format("{} of row {} for {} shows nothing: {}{}",
+    context.listener().warning(fmt::format("{} of {} for {} shows nothing: {}{}",
                                            map.spec->name,
-                                           map.face.row,
+                                           context.face_name(map.face),
                                            context.class_name(map.target),
                                            map.range.problem(),
                                            layer < 0 ? "" : layer_advice(context.graph(), layer)));
@@ -272,7 +273,7 @@ report::Panel map_panel(const std::string& name, const ExplainContext& context, 
                   : map.range.problem());
     return panel;
   }
-  panel.image = report::overlay_raster(gray_levels(context, map.face.row),
+  panel.image = report::overlay_raster(gray_levels(context, map.face.index),
                                        map.values,
                                        dataset.height,
                                        dataset.width,

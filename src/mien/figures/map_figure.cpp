@@ -49,14 +49,14 @@ constexpr MeasureWords kMeasures[] = {
     {"insertion-auc", "while they are shown (higher is better)", "insertion"},
     {"mass-accuracy", "share of relevance on the evidence", "on evidence"}};
 
-/// How far the map can be trusted: "deletion 0.12, insertion 0.71".
-std::string faithfulness_text(const FaceMap& map, const char* MeasureWords::*words) {
+/// How far the map can be trusted: "deletion 0.12", "insertion 0.71".
+std::vector<std::string> faithfulness_words(const FaceMap& map, const char* MeasureWords::*words) {
   std::vector<std::string> parts;
   for (const MeasureWords& measure : kMeasures) {
     const auto found = map.faithfulness.find(measure.name);
     if (found != map.faithfulness.end()) parts.push_back(fmt::format("{} {:.2f}", measure.*words, found->second));
   }
-  return join(parts, ", ");
+  return parts;
 }
 
 /// "84 % of 7,215 happy faces are recognized; 6 % are taken for neutral."
@@ -91,7 +91,8 @@ Facts map_facts(const MapFigure& figure, const ExplainContext& context, const Fa
           {"family", json_text(std::string(to_text(map.spec->family)))},
           {"source", json_text(map.spec->source)},
           {"layer", map.layer.empty() ? "null" : json_text(map.layer)},
-          {"row", std::to_string(map.face.row)},
+          {"row", std::to_string(map.face.source_row)},
+          {"file", context.dataset().files.empty() ? "null" : json_text(context.face_name(map.face))},
           {"label", map.face.label == data::kUnlabeled ? "null" : json_text(context.class_name(map.face.label))},
           {"predicted", json_text(context.class_name(map.face.predicted))},
           {"target", json_text(context.class_name(map.target))},
@@ -120,7 +121,7 @@ Shown shown_in(const std::vector<FaceMap>& maps) {
   for (const FaceMap& map : maps) {
     if (std::find(shown.methods.begin(), shown.methods.end(), map.spec->name) == shown.methods.end())
       shown.methods.push_back(map.spec->name);
-    shown.is_one_face &= map.face.row == maps.front().face.row && map.target == maps.front().target;
+    shown.is_one_face &= map.face.index == maps.front().face.index && map.target == maps.front().target;
   }
   return shown;
 }
@@ -162,7 +163,7 @@ std::vector<std::string> notes_of(const MapFigure& figure,
   };
   if (maps.size() == 1) {
     add(diagnostics_text(first));
-    const std::string faithfulness = faithfulness_text(first, &MeasureWords::words);
+    const std::string faithfulness = join(faithfulness_words(first, &MeasureWords::words), ", ");
     if (!faithfulness.empty()) add("Mean " + faithfulness + ".");
   } else if (std::any_of(maps.begin(), maps.end(), [](const FaceMap& map) { return !map.faithfulness.empty(); })) {
     add("Below each map: the mean probability while the most relevant pixels are hidden (deletion: lower is better) "
@@ -183,7 +184,7 @@ void draw_picture(const MapFigure& figure,
   const FaceMap& first = maps.front();
   const std::string caption =
       shown.is_one_face
-          ? fmt::format("{}: {}, row {}", shown.methods_text(), target_text(context, first), first.face.row)
+          ? fmt::format("{}: {}, {}", shown.methods_text(), target_text(context, first), context.face_name(first.face))
           : fmt::format("{} of {} faces", shown.methods_text(), maps.size() / shown.methods.size());
   report::Sheet sheet{.title = figure.picture.title.empty() ? caption : figure.picture.title,
                       .subtitle = subtitle_of(figure, context, maps, shown)};
@@ -197,7 +198,7 @@ void draw_picture(const MapFigure& figure,
     for (const std::string& name : figure.panels) {
       report::Panel panel = map_panel(name, context, map);
       if (maps.size() > 1 && name == measured_panel && !map.faithfulness.empty())
-        panel.caption += "\n" + faithfulness_text(map, &MeasureWords::few_words);
+        panel.caption += "\n" + join(faithfulness_words(map, &MeasureWords::few_words), "\n");
       grid.panels.push_back(std::move(panel));
     }
   }
@@ -264,14 +265,14 @@ void MapFigure::draw(ExplainContext& context, FigureOutput& output) const {
       std::map<std::string, std::string> tokens{{"method", name}};
       if (per_face) {
         const int64_t shown_class = one.face.label == data::kUnlabeled ? one.target : one.face.label;
-        tokens["row"] = std::to_string(one.face.row);
+        tokens["row"] = std::to_string(one.face.source_row);
         tokens["label"] = std::to_string(shown_class);
         tokens["class"] = context.class_name(shown_class);
       }
       const auto path = output.path(tokens);
       if (!pictures.contains(path)) order.push_back(path);
       const bool is_alone = per_face && (output.has("method") || methods.size() == 1) && output.has("row");
-      const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, one.face.row);
+      const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, one.face.source_row);
       output.numbers(path, at::tensor(one.values).view({context.dataset().height, context.dataset().width}), suffix);
       output.sidecar(path, map_facts(*this, context, one), suffix);
       pictures[path].push_back(std::move(one));

@@ -27,6 +27,11 @@ struct Drawing {
   int64_t face_size() const { return !is_strip() ? 120 : faces.size() > 12 ? 48 : 72; }
   int64_t face_tile() const { return tile_for(face_pixels(context), face_size()); }
   int64_t gap() const { return is_strip() ? 6 : 14; }
+  std::vector<int64_t> source_rows() const {
+    std::vector<int64_t> rows;
+    for (const Face& face : faces) rows.push_back(face.source_row);
+    return rows;
+  }
 };
 
 report::PanelGrid face_grid(const Drawing& drawing) {
@@ -36,7 +41,7 @@ report::PanelGrid face_grid(const Drawing& drawing) {
   if (drawing.is_strip()) grid.heading = "Faces: row and what they are taken for";
   for (const Face& face : drawing.faces) {
     report::Panel panel = face_panel(context, face, factor_for(face_pixels(context), drawing.face_size()));
-    if (drawing.is_strip()) panel.caption = fmt::format("{}\n{}", face.row, context.class_name(face.predicted));
+    if (drawing.is_strip()) panel.caption = fmt::format("{}\n{}", face.source_row, context.class_name(face.predicted));
     grid.panels.push_back(std::move(panel));
   }
   return grid;
@@ -120,13 +125,13 @@ void OutputFigure::draw(ExplainContext& context, FigureOutput& output) const {
     const std::string title =
         fmt::format("Outputs of {} for {}",
                     group.names,
-                    drawing.is_strip() ? fmt::format("{} faces", end - first) : fmt::format("row {}", all[first].row));
+                    drawing.is_strip() ? fmt::format("{} faces", end - first) : context.face_name(all[first]));
     report::Sheet sheet{.title = picture.title.empty() ? title : picture.title,
                         .subtitle = {fmt::format("{}, {}", graph.name, source_name(context))},
                         .bar = bar_of(drawing.is_signed, "max", "each filter by itself")};
     sheet.grids.push_back(face_grid(drawing));
-    const auto path = output.path(
-        {{"layer", layer_name(graph, chosen[group.members.front()].layer)}, {"row", std::to_string(all[first].row)}});
+    const auto path = output.path({{"layer", layer_name(graph, chosen[group.members.front()].layer)},
+                                   {"row", std::to_string(all[first].source_row)}});
     for (size_t m = 0; m < group.members.size(); ++m) {
       const LayerUnits& layer = chosen[group.members[m]];
       const std::string& name = layer_name(graph, layer.layer);
@@ -142,7 +147,7 @@ void OutputFigure::draw(ExplainContext& context, FigureOutput& output) const {
       output.sidecar(path,
                      {{"layer", json_text(name)},
                       {"units", json_list(layer.units)},
-                      {"rows", json_list(rows_of({drawing.faces.begin(), drawing.faces.end()}))},
+                      {"rows", json_list(drawing.source_rows())},
                       {"minimum", json_number(whole.minimum)},
                       {"maximum", json_number(whole.maximum)},
                       {"problem", whole.state == MapState::usable ? "null" : json_text(whole.problem())},

@@ -22,12 +22,13 @@ std::string class_text(const ExplainContext& context, int64_t index, double prob
 report::Panel face_panel(const ExplainContext& context, const Face& face, int64_t factor) {
   const data::Dataset& dataset = context.dataset();
   report::Panel panel{.image =
-                          report::gray_raster(gray_levels(context, face.row), dataset.height, dataset.width, factor)};
+                          report::gray_raster(gray_levels(context, face.index), dataset.height, dataset.width, factor)};
   const std::string says = class_text(context, face.predicted, face.probabilities[static_cast<size_t>(face.predicted)]);
   if (face.label == data::kUnlabeled) {
-    panel.caption = fmt::format("row {}\ntaken for {}", face.row, says);
+    panel.caption = fmt::format("{}\ntaken for {}", context.short_face_name(face), says);
   } else {
-    panel.caption = fmt::format("row {}: {}\ntaken for {}", face.row, context.class_name(face.label), says);
+    panel.caption =
+        fmt::format("{}: {}\ntaken for {}", context.short_face_name(face), context.class_name(face.label), says);
     panel.frame = face.is_right() ? report::TileFrame::right : report::TileFrame::wrong;
   }
   return panel;
@@ -58,7 +59,7 @@ int64_t face_pixels(const ExplainContext& context) {
 
 std::vector<int64_t> rows_of(const std::vector<Face>& faces) {
   std::vector<int64_t> rows;
-  for (const Face& face : faces) rows.push_back(face.row);
+  for (const Face& face : faces) rows.push_back(face.index);
   return rows;
 }
 

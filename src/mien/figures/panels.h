@@ -25,7 +25,7 @@ std::vector<uint8_t> gray_levels(const ExplainContext& context, int64_t row);
 std::string source_name(const ExplainContext& context);
 /// The longer side of a face, pixels.
 int64_t face_pixels(const ExplainContext& context);
-/// The data set's rows of `faces`.
+/// The indices of `faces` in the data set.
 std::vector<int64_t> rows_of(const std::vector<Face>& faces);
 
 /// A number with three significant digits and, between 0.001 and a million, without an exponent: "1220", "0.0123".
