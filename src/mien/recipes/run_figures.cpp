@@ -10,9 +10,9 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
-#include "mien/data/load.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/run_page.h"
+#include "mien/runs/train_run.h"
 
 namespace mien::recipes {
 namespace {
@@ -39,7 +39,10 @@ class Faces {
         const network::LoadedWeights& weights,
         const data::Dataset& dataset,
         ProgressListener& listener)
-      : weights_(weights), test_file_(run.experiment->judge.test_data), listener_(listener) {
+      : weights_(weights),
+        experiment_(*run.experiment),
+        test_file_(run.experiment->judge.test_data),
+        listener_(listener) {
     const data::Split split = data::make_split(dataset, run.experiment->split);
     has_test_rows_ = !split.test.empty();
     own_.emplace(weights,
@@ -59,9 +62,7 @@ class Faces {
       return *own_;
     }
     if (!elsewhere_) {
-      data::DataOptions options;
-      options.data = test_file_;
-      test_data_ = data::load(options, listener_);
+      test_data_ = runs::load_test_faces(experiment_, listener_);
       const std::vector<int64_t> rows = all_rows(test_data_);
       elsewhere_.emplace(weights_,
                          test_data_,
@@ -73,6 +74,7 @@ class Faces {
 
  private:
   const network::LoadedWeights& weights_;
+  const runs::Experiment& experiment_;
   std::string test_file_;
   ProgressListener& listener_;
   bool has_test_rows_ = false;
