@@ -217,6 +217,18 @@ TEST(GradientMethods, DoNotDependOnTheSizeOfAPass) {
   }
 }
 
+TEST(RandomGradients, GoWithTheFaceAndNotWithItsPlace) {
+  const network::Network network = random_network(kReluNetwork);
+  const AttributionRequest request = question_of(network, 5);
+  MethodOptions options;
+  options.gradient.background = std::make_shared<const at::Tensor>(network::random_images(network.graph(), 6, 9));
+  for (const char* name : {"smoothgrad", "squaregrad", "vargrad", "expected-gradients"}) {
+    const at::Tensor all = explain_with(name, request, options).values;
+    const at::Tensor alone = explain_with(name, slice(request, 3, 4), options).values;
+    EXPECT_LT(relative_difference(alone, all.slice(0, 3, 4)), 1e-4) << name;
+  }
+}
+
 TEST(GradientMethods, ExplainGrayAndColorFacesWithMapsOfTheFacesSize) {
   for (const char* input : {"[1, 8, 8]", "[3, 8, 10]"}) {
     const network::Network network = random_network(kReluNetwork, input);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
+#include "mien/core/hash.h"
 #include "mien/core/random.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/gradients/gradient_family.h"
@@ -54,6 +55,18 @@ void sample_gradients(const AttributionRequest& request,
   }
 }
 
+/// A number for each image that its pixels alone decide, so that what is random goes with the face and not with its
+/// place in a list.
+std::vector<uint64_t> face_keys(const at::Tensor& images) {
+  const at::Tensor rows = at::empty(images.sizes(), at::kFloat).copy_(images);  // row-major
+  const auto size = static_cast<size_t>(rows[0].numel()) * sizeof(float);
+  const auto* const bytes = reinterpret_cast<const char*>(rows.data_ptr<float>());
+  std::vector<uint64_t> keys;
+  for (size_t image = 0; image < static_cast<size_t>(rows.size(0)); ++image)
+    keys.push_back(hash64({bytes + image * size, size}));
+  return keys;
+}
+
 /// values[i] as a factor of row i of [B,C,H,W].
 at::Tensor row_factors(const std::vector<float>& values) { return at::tensor(values, at::kFloat).view({-1, 1, 1, 1}); }
 
@@ -69,6 +82,7 @@ Moments noisy_moments(const AttributionRequest& request, const MethodOptions& op
   const at::Tensor images = request.images.contiguous();
   const at::Tensor flat = images.flatten(1);
   const at::Tensor deviations = ((flat.amax(1) - flat.amin(1)) * options.gradient.smooth_noise).contiguous();
+  const std::vector<uint64_t> keys = face_keys(images);
   // float64: the variance is a difference of two sums of squares
   Moments moments{.mean = at::zeros(images.sizes(), at::kDouble),
                   .mean_square = at::zeros(images.sizes(), at::kDouble)};
@@ -82,7 +96,7 @@ Moments noisy_moments(const AttributionRequest& request, const MethodOptions& op
         const int64_t image = rows.image_of[index];
         RandomStream random(static_cast<uint64_t>(options.seed),
                             "gradient noise",
-                            static_cast<uint64_t>(image),
+                            keys[static_cast<size_t>(image)],
                             static_cast<uint64_t>(rows.sample_of[index]));
         for (int64_t i = row * pixels; i < (row + 1) * pixels; ++i) {
           out[i] += static_cast<float>(deviation[image] * random.normal());
@@ -230,10 +244,11 @@ Attributions expected_gradients(const AttributionRequest& request, const MethodO
 
   std::vector<int64_t> face_of;    // of the background, for each image and sample
   std::vector<float> position_of;  // on the way from it to the image
+  const std::vector<uint64_t> keys = face_keys(request.images);
   for (int64_t row = 0; row < count * samples; ++row) {
     RandomStream random(static_cast<uint64_t>(options.seed),
                         "expected gradients",
-                        static_cast<uint64_t>(row / samples),
+                        keys[static_cast<size_t>(row / samples)],
                         static_cast<uint64_t>(row % samples));
     face_of.push_back(static_cast<int64_t>(random.below(static_cast<uint64_t>(background.size(0)))));
     // one position in each of `samples` equal parts: still uniform, with less scatter
