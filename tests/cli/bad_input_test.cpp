@@ -176,5 +176,18 @@ TEST_F(BadInput, AFullDiskKeepsWhatWasSavedAndASecondStartGoesOn) {
   EXPECT_EQ(read("runs/train/full/weights/best.safetensors"), read("runs/train/whole/weights/best.safetensors"));
 }
 
+TEST_F(BadInput, AFileThatIsReadIsNotReplaced) {
+  write("faces.csv", faces_csv());
+  for (const char* out : {"faces.csv", "./faces.csv"}) {
+    EXPECT_TRUE(refused(mien({"data", "convert", "faces.csv", out}), 2, {out, "would be replaced"}));
+    EXPECT_TRUE(refused(mien({"data", "preview", "faces.csv", "--out", out}), 2, {out, "would be replaced"}));
+  }
+  EXPECT_EQ(read("faces.csv"), faces_csv());
+}
+
+TEST_F(BadInput, ANameLongerThanAFileSystemTakesIsRefusedBeforeDataIsRead) {
+  EXPECT_TRUE(refused(mien(training({"--name", std::string(300, 'n')})), 2, {"--name is 300 bytes long", "240"}));
+}
+
 }  // namespace
 }  // namespace mien

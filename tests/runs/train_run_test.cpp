@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include "core/expect_error.h"
 #include "support/small_experiment.h"
@@ -18,6 +19,7 @@
 #include "mien/report/gnuplot.h"
 #include "mien/runs/run_summary.h"
 #include "mien/runs/weights_tasks.h"
+#include "mien/runtime/environment.h"
 
 namespace mien::runs {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -259,6 +261,53 @@ TEST(TrainTask, LeavesAFinishedRunSmall) {
   SmallExperiment small(folder);
   const auto run = train_task(small.experiment, small.options, silent_listener());
   EXPECT_LT(fs::file_size(*run / "checkpoint/last/state.safetensors"), 4096U);
+}
+
+/// Wants the work to end after the first epoch's line.
+struct StopsAfterAnEpoch final : ProgressListener {
+  void line(std::string_view text) override { has_epoch = has_epoch || text.starts_with("[001/"); }
+  void warning(std::string_view) override {}
+  void progress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool stop_requested() const override { return has_epoch; }
+  bool has_epoch = false;
+};
+
+TEST(TrainTask, GoesOnWithTheThreadsItWasBegunWithAndTellsTensorBoardEveryEpoch) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("threads");
+  SmallExperiment small(folder, {{"epochs", "3"}, {"threads", "0"}});
+  runtime::configure_threads(2);
+  StopsAfterAnEpoch stopping;
+  EXPECT_FALSE(train_task(small.experiment, small.options, stopping));
+  runtime::configure_threads(1);
+  std::set<fs::path> before;
+  for (const auto& entry : fs::directory_iterator(folder / "runs/small")) before.insert(entry.path());
+  Heard heard;
+  const auto run = train_task(small.experiment, small.options, heard);
+  ASSERT_TRUE(run);
+  EXPECT_EQ(*run, folder / "runs/small");
+  EXPECT_TRUE(contains(heard.lines, "computing with 2 threads, as the run was begun"));
+  EXPECT_EQ(heard.warnings.find("rounding"), std::string::npos);
+  EXPECT_EQ(runtime::environment().threads, 1) << "afterwards as before";
+  int points = 0;
+  for (const auto& entry : fs::directory_iterator(*run)) {
+    if (before.contains(entry.path()) || entry.path().filename().string().find("tfevents") == std::string::npos)
+      continue;
+    const std::string events = read_text(entry.path());
+    for (size_t at = events.find("loss/train"); at != std::string::npos; at = events.find("loss/train", at + 1))
+      ++points;
+  }
+  EXPECT_EQ(points, 3) << "the epochs before the stop are written again";
+}
+
+TEST(TrainTask, StoppedBeforeItsFirstStepLeavesNoFolder) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("stopped");
+  SmallExperiment small(folder);
+  StopsAfterAnEpoch stopping;
+  stopping.has_epoch = true;
+  error_line(ErrorCode::interrupted, [&] { train_task(small.experiment, small.options, stopping); });
+  EXPECT_FALSE(fs::exists(folder / "runs/small"));
 }
 
 TEST(TrainTask, IsFinishedByAGnuplotThatFails) {

@@ -49,6 +49,10 @@ class DataCommand : public ComputingCommand<Self> {
     data_.data = path_;
     return data::load(data_, call.terminal);
   }
+  /// Before anything is read: `out` can be written, and is none of the files that are read.
+  void check_out(const std::string& out) const {
+    check_output(out, std::vector<std::filesystem::path>{path_, data_.ferplus}, "out");
+  }
   data::DataOptions data_;
   std::string path_;
 };
@@ -154,6 +158,7 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
     return words;
   }
   int compute(const Call& call) {
+    check_out(out_);
     const data::Dataset faces = load(call);
     data::write_csv(faces, out_, data::csv_style(style_));
     call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_),
@@ -255,6 +260,7 @@ class PreviewCommand final : public DataCommand<PreviewCommand> {
   }
   int run(const Call& call) override { return ComputingCommand::run(call); }
   int compute(const Call& call) {
+    check_out(out_);
     const data::Dataset faces = load(call);
     const data::Augmenter augmenter(augment_, faces.height, faces.width);
     constexpr int64_t kRows = 6;

@@ -349,7 +349,6 @@ void check_request(const Experiment& experiment, const data::Dataset& dataset) {
   for (const std::string& cell : experiment.judge.cells) parse_cell(cell, dataset.class_names);
   if (!experiment.judge.test_data.empty())
     evaluation::check_image_size(graph, load_test_faces(experiment, silent_listener()));
-  check_output_folder(experiment.run.project, "--project");
 }
 
 RunContent run_content(const Experiment& experiment, const data::Dataset& dataset) {
@@ -466,6 +465,7 @@ std::optional<std::filesystem::path> train_task(const Experiment& experiment,
   check_folder_name(name, "--name");
   const data::Dataset dataset = data::load(experiment.data, listener);
   check_request(experiment, dataset);
+  if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped before the first step");
   RunFolder folder = RunFolder::choose(
       experiment.run.project, name, experiment.run.exist_ok, false, options, run_content(experiment, dataset));
   if (folder.state() == RunFolder::State::unfinished)
@@ -475,6 +475,7 @@ std::optional<std::filesystem::path> train_task(const Experiment& experiment,
     return done ? std::optional(folder.path()) : std::nullopt;
   }
   const PreparedData prepared = prepare(dataset, experiment, listener);
+  if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped before the first step");
   const auto summary = train_in(folder, experiment, dataset, prepared, listener);
   if (!summary) return std::nullopt;
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));

@@ -31,7 +31,7 @@ PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment,
 
 /// Throws Error for what can be told before a folder is made and anything is trained: an unknown network, weights of
 /// another network or other classes, data that the network does not take, a file to predict that cannot be read,
-/// galleries of classes that are none, a place where no run folder can be made.
+/// galleries of classes that are none.
 void check_request(const Experiment& experiment, const data::Dataset& dataset);
 
 /// What decides a run besides its options: the contents of the files that they name. `dataset` is what experiment.data
