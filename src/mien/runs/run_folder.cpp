@@ -75,10 +75,11 @@ std::string text_of(const ordered_json& json, const char* key) {
                "--project says where run folders are made");
 }
 
-/// Locks a folder for this process; nothing if another process has it, or if the folder went away meanwhile.
-std::shared_ptr<const void> lock_folder(const fs::path& folder) {
+/// Locks a folder for this process; nothing if another process has it, if the folder went away meanwhile, or, unless it
+/// `must_be_taken`, if it may not be opened.
+std::shared_ptr<const void> lock_folder(const fs::path& folder, bool must_be_taken) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0 && errno == ENOENT) return nullptr;
+  if (descriptor < 0 && (errno == ENOENT || !must_be_taken)) return nullptr;
   if (descriptor < 0)
     throw_failed(fmt::format("cannot open the run folder {}: {}", folder.string(), std::strerror(errno)),
                  "choose another --name or --project");
@@ -207,7 +208,7 @@ fs::path weights_file(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
   const fs::path inside = path / "weights" / "best.safetensors";
-  if (!fs::exists(inside)) {
+  if (!fs::exists(inside, ignored)) {
     throw_bad_data(
         fmt::format("cannot read weights from {}: it is a folder without weights/best.safetensors", path.string()),
         "name a .safetensors file or a run folder");
@@ -223,7 +224,7 @@ bool RunFolder::take(const fs::path& path, IfTaken if_taken, bool reuse_finished
       throw_usage(fmt::format("--exist-ok: {} is a file, expected a folder", path.string()), "choose another --name");
     return false;
   }
-  auto lock = lock_folder(path);
+  auto lock = lock_folder(path, must_be_taken || is_made_);
   if (lock == nullptr) {
     if (must_be_taken) {
       throw_usage(fmt::format("--exist-ok: another mien is at work in {}", path.string()),
@@ -280,7 +281,8 @@ RunFolder RunFolder::choose(const fs::path& project,
   folder.judging_hash_ = hash_of(options, content, true);
   std::error_code error;
   fs::create_directories(project, error);
-  if (error && !fs::is_directory(project)) fail_to_make(project / name, error.message());
+  std::error_code ignored;
+  if (error && !fs::is_directory(project, ignored)) fail_to_make(project / name, error.message());
 
   // The same run first, wherever it stands; --exist-ok means the folder of that very name.
   const auto candidates =
