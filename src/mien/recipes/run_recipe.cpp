@@ -209,7 +209,7 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
     listener.line(fmt::format("going on in {}", folder.path().string()));
   const runs::RecipePage page = page_of(recipe, folder.path(), data::class_table(dataset));
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
-  runs::write_data_pictures(dataset, folder.path());
+  runs::draw_or_warn(listener, [&] { runs::write_data_pictures(dataset, folder.path()); });
   std::vector<std::string> run_folders;
   for (const ResolvedRun& run : resolved.runs) {
     const auto name = carry_out(run, folder.path(), data.of(run), wish, listener);

@@ -14,6 +14,7 @@
 #include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
 #include "mien/report/run_report.h"
+#include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
 
 namespace mien::runs {
@@ -321,7 +322,7 @@ void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener&) {
 void write_recipe_page(const RecipePage& recipe,
                        const std::vector<RunSummary>& runs,
                        const std::vector<EnsembleSummary>& ensembles,
-                       ProgressListener&) {
+                       ProgressListener& listener) {
   report::RunReport page{.title = recipe.title, .subtitle = recipe.source};
   ReportSection data{.title = "The data", .paragraphs = {recipe.description}, .preformatted = recipe.class_table};
   add_figure(data, recipe.folder / "classes.png", "Faces of each class");
@@ -331,7 +332,7 @@ void write_recipe_page(const RecipePage& recipe,
     write_atomic(recipe.folder / "comparison.csv", comparison_csv(runs));
     ReportSection comparison{
         .title = "Comparison", .paragraphs = paired_tests(runs), .tables = {comparison_table(runs)}};
-    if (report::gnuplot_available()) {
+    draw_or_warn(listener, [&] {
       std::vector<report::NamedHistory> histories;
       std::vector<report::Bar> bars;
       for (const RunSummary& run : runs) {
@@ -351,7 +352,7 @@ void write_recipe_page(const RecipePage& recipe,
                                                               : "Accuracy on validation rows, 95 % interval"});
         add_figure(comparison, recipe.folder / "accuracy.png", "Accuracy with its interval");
       }
-    }
+    });
     page.sections.push_back(std::move(comparison));
   }
   for (const RunSummary& run : runs) {
