@@ -112,6 +112,7 @@ TEST(Recipe, QuickMakesDataEpochsAndFiguresSmallerButNotLarger) {
   EXPECT_EQ(resolved.shared.experiment->run.name, "hw4-2019-quick");
   EXPECT_EQ(run.experiment->train.loop.epochs, 2);
   EXPECT_EQ(run.experiment->data.fraction, 0.1);
+  EXPECT_EQ(resolve(load_recipe("demo"), {}, wish).runs.front().experiment->data.fraction, 1) << "drawn faces are few";
   const auto& ascent = std::get<figures::AscentFigure>(run.figures[1]);
   EXPECT_EQ(ascent.ascent.steps, 20);
   EXPECT_EQ(ascent.layers.units, "first 16");

@@ -19,7 +19,7 @@ struct AscentFigure {
   PictureOptions picture{.file = "ascent_{layer}.png"};
   std::string faces = "correct-per-class";  ///< that the ascent starts from
   LayerOptions layers;
-  explain::AscentOptions ascent{.preset = "keras-blog"};  // a plain gradient's steps hardly leave the noise
+  explain::AscentOptions ascent{.preset = "regularized"};  // a plain gradient's steps hardly leave the noise
 
   void bind(OptionSet& options);
   void check(const network::Graph& graph) const;

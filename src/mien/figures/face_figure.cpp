@@ -131,10 +131,10 @@ report::Sheet sheet_of(const FaceFigure& figure, const ExplainContext& context, 
   report::Sheet sheet{.title =
                           fmt::format("Faces that drive {} most", layer_name(context.graph(), faces.chosen.layer))};
   sheet.subtitle = {
-      fmt::format("{}, {} rows of {}; activation: the {} over positions{}",
+      fmt::format("{}, {}: {} faces; activation: the {} over positions{}",
                   context.graph().name,
-                  with_commas(static_cast<int64_t>(context.parts().of(figure.rows).size())),
                   source_name(context),
+                  with_commas(static_cast<int64_t>(context.parts().of(figure.rows).size())),
                   figure.unit.score,
                   has_windows(faces, context.dataset()) ? "; the frame is what the strongest position sees" : "")};
   if (figure.ascend) {

@@ -193,11 +193,11 @@ report::Sheet sheet_of(const UnitFigure& figure, const ExplainContext& context, 
                                .high = is_clipped ? "\u2265 " + top : top,
                                .caption = is_standardized ? "standard deviations" : "mean activation"};
   sheet.subtitle = {
-      fmt::format("{}, {} {}faces of {}{}",
+      fmt::format("{}, {}: {} {}faces{}",
                   context.graph().name,
+                  source_name(context),
                   with_commas(faces),
                   is_part ? figure.rows + " " : "",
-                  source_name(context),
                   noun == "unit" ? "" : fmt::format("; activation: the {} over positions", figure.unit.score)),
       is_standardized
           ? fmt::format("Colors: class mean less the mean over all faces, in standard deviations of the {}", noun)

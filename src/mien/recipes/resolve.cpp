@@ -61,6 +61,10 @@ ResolvedRun resolve_run(const Recipe& recipe, const RecipeRun& run, std::span<co
       resolved.options.set("validation", "fraction:0.2", Origin::recipe, "--quick");
   }
   set_all(resolved.options, overrides);
+  // Drawn faces are as few as their count says.
+  if (resolved.options.find("fraction")->origin_detail == "--quick" &&
+      resolved.experiment->data.data.starts_with("drawn"))
+    resolved.options.set("fraction", "1", Origin::recipe, "drawn faces");
   return resolved;
 }
 
