@@ -15,7 +15,7 @@
 #include "mien/figures/explain_run.h"
 #include "mien/recipes/recipe.h"
 #include "mien/recipes/recipe_figures.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
 #include "mien/runs/train_run.h"
 
 namespace mien::figures {
@@ -102,7 +102,7 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   const WithoutPictures quick;
   Heard heard;
   draw_figures(look(folder), {saliency()}, heard);
-  EXPECT_TRUE(contains(heard.warnings, "gnuplot")) << "numbers without pictures are announced";
+  EXPECT_TRUE(contains(heard.warnings, "MIEN_PICTURES")) << "numbers without pictures are announced";
 
   // The map, computed by hand: the absolute gradient of the predicted class's logit.
   const network::LoadedWeights loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
@@ -170,7 +170,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
 }
 
 TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
-  if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
+  if (!report::can_draw() || !data::has_image_files()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("twice");
   Figure figure = saliency();
   figure.methods = {"lime"};
@@ -210,8 +210,7 @@ TEST(Explain, RefusesRowsAndTargetsThatDoNotExist) {
   const auto complaint = [](const auto& change) {
     Figure figure = saliency();
     change(figure);
-    return error_line(ErrorCode::usage,
-                      [&] { draw_figures(look(fresh_folder("rows")), {figure}, silent_listener()); });
+    return error_line(ErrorCode::usage, [&] { draw_figures(look(fresh_folder("rows")), {figure}, silent_listener()); });
   };
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.faces = "rows:70"; }), "row 70 does not exist"));
   EXPECT_TRUE(contains(complaint([](Figure& f) { f.target = "hapy"; }), "did you mean 'happy'?"));
@@ -260,7 +259,7 @@ TEST(Figures, MistakesInARecipeHaveFileAndLine) {
 }
 
 TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
-  if (!report::gnuplot_available() || !data::has_image_files()) GTEST_SKIP() << "needs gnuplot and OpenCV";
+  if (!report::can_draw() || !data::has_image_files()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("contract");
   const recipes::Recipe recipe = recipes::load_recipe("hw4-2019");
   const std::vector<Override> flags{{"data", "drawn:140", Origin::command_line, ""},
@@ -285,7 +284,7 @@ TEST(Figures, OfTheContractAreExactlyTheNamedFilesAndTheSameTwice) {
 }
 
 TEST(Figures, OfATrainedRunStandInItsReport) {
-  if (!report::gnuplot_available()) GTEST_SKIP() << "needs gnuplot";
+  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("report");
   const fs::path file = folder / "r.toml";
   write_atomic(

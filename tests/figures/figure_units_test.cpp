@@ -14,7 +14,7 @@
 #include "mien/data/synthetic/drawn_faces.h"
 #include "mien/figures/figure.h"
 #include "mien/figures/figure_output.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -166,7 +166,7 @@ TEST(Units, AreThoseOfTheFacesThatWereChosen) {
 }
 
 TEST(Units, AreDrawnAsOnePictureForEachLayer) {
-  if (!report::gnuplot_available()) GTEST_SKIP() << "needs gnuplot";
+  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
   Drawing drawing(faces_of(5));
   const fs::path folder = fresh_folder("drawn units");
   for (const char* values : {"standardized", "mean"}) {

@@ -48,7 +48,7 @@ std::filesystem::path fresh_folder(const std::string& name) {
 
 nlohmann::json read_json(const std::filesystem::path& file) { return nlohmann::json::parse(read_text(file)); }
 
-WithoutPictures::WithoutPictures() : path_(std::getenv("PATH")) { ::setenv("PATH", "/nonexistent", 1); }
-WithoutPictures::~WithoutPictures() { ::setenv("PATH", path_.c_str(), 1); }
+WithoutPictures::WithoutPictures() { ::setenv("MIEN_PICTURES", "off", 1); }
+WithoutPictures::~WithoutPictures() { ::unsetenv("MIEN_PICTURES"); }
 
 }  // namespace mien::test_support

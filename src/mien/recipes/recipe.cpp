@@ -13,6 +13,7 @@
 #include "mien/core/toml_values.h"
 #include "mien/network/graph/graph.h"
 #include "mien/recipes/recipe_figures.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
@@ -251,7 +252,7 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
   folder.record_text("recipe", recipe.name);
   folder.record_text("class_table", data::class_table(dataset));
-  runs::write_data_pictures(dataset, folder.path());
+  report::draw_or_warn(listener, [&] { runs::write_data_pictures(dataset, folder.path()); });
 
   std::vector<runs::RunSummary> summaries;
   std::vector<runs::EnsembleSummary> ensembles;
