@@ -40,10 +40,9 @@ Child::Child(const std::vector<std::string>& words, const fs::path& folder, cons
   std::vector<char*> pointers;
   for (std::string& word : all) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  const std::string search_path =
-      options.with_pictures ? std::string("PATH=") + std::getenv("PATH") : "PATH=/nonexistent";
+  const std::string pictures = options.with_pictures ? "MIEN_PICTURES=on" : "MIEN_PICTURES=off";
   const std::string home = "HOME=" + folder.string();
-  std::vector<const char*> environment{search_path.c_str(), home.c_str(), "OMP_NUM_THREADS=1"};
+  std::vector<const char*> environment{pictures.c_str(), home.c_str(), "OMP_NUM_THREADS=1"};
   const std::string kill_at = "MIEN_KILL_AT=" + std::to_string(options.kill_at);
   if (options.kill_at > 0) environment.insert(environment.end(), {kill_at.c_str(), "LD_PRELOAD=" MIEN_KILL_AT_LIBRARY});
   environment.push_back(nullptr);

@@ -18,7 +18,7 @@ struct Outcome {
 };
 
 struct StartOptions {
-  bool with_pictures = false;                       ///< finds gnuplot; without it a run is five times as fast
+  bool with_pictures = false;                       ///< a run without them is faster
   std::optional<uint64_t> largest_file_bytes = {};  ///< a disk that is full after that much
   int kill_at = 0;  ///< killed before this file operation, counted from 1; 0 lets it live
   const char* program = MIEN_PROGRAM;

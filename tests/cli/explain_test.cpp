@@ -59,7 +59,7 @@ TEST_F(Explain, LooksInside) {
   }
 }
 
-/// For mistakes that are found after a warning (of missing gnuplot, of a slow BLAS) could be printed.
+/// For mistakes that are found after a warning (of pictures that are off, of a slow BLAS) could be printed.
 bool fails_saying(const Outcome& outcome, int status, const std::string& text) {
   return outcome.status == status && ("\n" + outcome.err).find("\nmien: " + text) != std::string::npos;
 }

@@ -15,6 +15,7 @@
 #include "mien/explain/units/filters.h"
 #include "mien/figures/explain_run.h"
 #include "mien/figures/panels.h"
+#include "mien/report/canvas.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -66,6 +67,7 @@ TEST(Explain, WritesTheMethodsMapAndSaysHowItWasMade) {
   const WithoutPictures quick;
   Heard heard;
   draw_figures(look(folder), {saliency()}, heard);
+  EXPECT_TRUE(contains(heard.warnings, "MIEN_PICTURES")) << "numbers without pictures are announced";
 
   // The map, computed by hand: the absolute gradient of the predicted class's logit.
   const network::LoadedWeights loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
@@ -133,7 +135,7 @@ TEST(Explain, ReportsAMapThatShowsNothing) {
 }
 
 TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
-  if (!report::can_draw()) GTEST_SKIP() << "needs pictures";
+  if (!report::can_draw() || !data::has_image_files()) GTEST_SKIP() << "needs pictures";
   const fs::path folder = fresh_folder("twice");
   MapFigure figure = saliency();
   figure.map.methods = {"lime"};

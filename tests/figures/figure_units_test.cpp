@@ -14,6 +14,7 @@
 #include "mien/data/synthetic/drawn_faces.h"
 #include "mien/figures/figure.h"
 #include "mien/figures/figure_output.h"
+#include "mien/report/canvas.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)

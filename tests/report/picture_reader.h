@@ -69,6 +69,7 @@ struct ShownShape {
   std::vector<Point> points;
   std::string fill, stroke;
   bool is_dashed = false;
+  std::optional<Box> clip = {};  ///< nothing outside it shows
   Box box() const {
     double left = 1e9, right = -1e9, top = 1e9, bottom = -1e9;
     for (const Point& point : points) {
@@ -160,7 +161,14 @@ inline ShownText shown_text(const std::string& line) {
 inline Shown read_svg(const std::filesystem::path& path) {
   Shown shown;
   std::istringstream lines(read_text(path));
+  std::optional<Box> clip;
   for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("<clipPath"))
+      clip = Box{std::stod(attribute(line, "x")),
+                 std::stod(attribute(line, "y")),
+                 std::stod(attribute(line, "width")),
+                 std::stod(attribute(line, "height"))};
+    if (line == "</g>") clip.reset();
     if (line.starts_with("<svg")) {
       shown.width = std::stod(attribute(line, "width"));
       shown.height = std::stod(attribute(line, "height"));
@@ -170,7 +178,8 @@ inline Shown read_svg(const std::filesystem::path& path) {
       ShownShape shape{points_of(attribute(line, "points")),
                        attribute(line, "fill"),
                        attribute(line, "stroke"),
-                       !attribute(line, "stroke-dasharray").empty()};
+                       !attribute(line, "stroke-dasharray").empty(),
+                       clip};
       if (shape.fill != "none") shown.areas.push_back(shape);
       if (!shape.stroke.empty()) shown.lines.push_back(std::move(shape));
     } else if (line.starts_with("<circle")) {
@@ -190,11 +199,17 @@ inline bool overlap(const Box& a, const Box& b, double least = 0.5) {
          std::min(a.bottom(), b.bottom()) - std::max(a.y, b.y) > least;
 }
 
-/// Whether the straight line from `a` to `b` runs through `box`.
-inline bool crosses(Point a, Point b, const Box& box) {
-  for (int step = 0; step <= 200; ++step) {
-    const double x = a.x + (b.x - a.x) * step / 200, y = a.y + (b.y - a.y) * step / 200;
-    if (x > box.x && x < box.right() && y > box.y && y < box.bottom()) return true;
+/// Whether what shows of `line` runs through `box`.
+inline bool crosses(const ShownShape& line, const Box& box) {
+  const auto is_in = [](Point point, const Box& in) {
+    return point.x > in.x && point.x < in.right() && point.y > in.y && point.y < in.bottom();
+  };
+  for (size_t i = 1; i < line.points.size(); ++i) {
+    const Point a = line.points[i - 1], b = line.points[i];
+    for (int step = 0; step <= 200; ++step) {
+      const Point point{a.x + (b.x - a.x) * step / 200, a.y + (b.y - a.y) * step / 200};
+      if (is_in(point, box) && (!line.clip || is_in(point, *line.clip))) return true;
+    }
   }
   return false;
 }

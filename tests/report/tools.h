@@ -9,14 +9,8 @@
 #include "core/temporary_folder.h"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "mien/core/files.h"
-#include "mien/report/gnuplot.h"
-
-#define SKIP_WITHOUT_GNUPLOT() \
-  if (!mien::report::gnuplot_available()) GTEST_SKIP() << "gnuplot is not installed"
 
 namespace mien::report::test {
 
@@ -34,23 +28,6 @@ class ScopedVariable {
  private:
   const char* name_;
   std::string old_;
-};
-
-/// Stands in for gnuplot: keeps the script it is given and answers with a picture's beginning and end.
-class ScriptCatcher {
- public:
-  ScriptCatcher() : path_("PATH", folder_.path().string()) {
-    write_atomic(folder_ / "answer", "\x89PNG\r\n\x1a\n IEND </svg>");
-    write_atomic(folder_ / "gnuplot",
-                 fmt::format("#!/bin/sh\n/bin/cat > '{0}/script'\n/bin/cat '{0}/answer'\n", folder_.path().string()));
-    ::chmod((folder_ / "gnuplot").c_str(), 0755);
-  }
-  std::string script() const { return read_text(folder_ / "script"); }
-  std::filesystem::path picture(const std::string& name = "picture.png") const { return folder_ / name; }
-
- private:
-  TemporaryFolder folder_;
-  ScopedVariable path_;
 };
 
 /// Width and height of a png by its header; {0, 0} for anything else.

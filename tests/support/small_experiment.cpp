@@ -74,7 +74,7 @@ layers = [
   return run;
 }
 
-WithoutPictures::WithoutPictures() : path_(std::getenv("PATH")) { ::setenv("PATH", "/nonexistent", 1); }
-WithoutPictures::~WithoutPictures() { ::setenv("PATH", path_.c_str(), 1); }
+WithoutPictures::WithoutPictures() { ::setenv("MIEN_PICTURES", "off", 1); }
+WithoutPictures::~WithoutPictures() { ::unsetenv("MIEN_PICTURES"); }
 
 }  // namespace mien::test_support

@@ -15,7 +15,7 @@
 namespace mien::test_support {
 
 /// Collects what a task says.
-struct Heard final : ProgressListener {
+struct Heard : ProgressListener {
   void line(std::string_view text) override { lines += std::string(text) + "\n"; }
   void warning(std::string_view text) override { warnings += std::string(text) + "\n"; }
   void progress(std::string_view, int64_t, int64_t, std::string_view) override {}
@@ -39,14 +39,13 @@ nlohmann::json read_json(const std::filesystem::path& file);
 /// every layer name of the built-in recipes' figures, in a second.
 const std::filesystem::path& small_leaky_run();
 
-/// While it lives, no gnuplot is found, so that runs make no pictures and take a fifth of the time.
+/// While it lives, runs make no pictures and take less time.
 class WithoutPictures {
  public:
   WithoutPictures();
   ~WithoutPictures();
-
- private:
-  std::string path_;
+  WithoutPictures(const WithoutPictures&) = delete;
+  WithoutPictures& operator=(const WithoutPictures&) = delete;
 };
 
 }  // namespace mien::test_support

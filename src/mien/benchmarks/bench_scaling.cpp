@@ -20,7 +20,7 @@
 #include "mien/core/files.h"
 #include "mien/core/parallel.h"
 #include "mien/network/network.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
 #include "mien/report/plots.h"
 #include "mien/runtime/environment.h"
 #include "mien/training/batch_queue.h"
@@ -255,7 +255,7 @@ class Scaling {
     if (!remark.empty()) text_ += remark + "\n";
     const auto stem = std::filesystem::path(scaling_.out) / fmt::format("{}-{}", graph_.name, series.name);
     write_atomic(stem.string() + ".csv", csv);
-    if (!report::gnuplot_available() || series.x.empty()) return;
+    if (!report::can_draw() || series.x.empty()) return;
     std::vector<report::NamedCurve> curves{{"Mien", series.x, series.mien}};
     for (const auto& [memory, values] : pytorch) curves.push_back({"PyTorch " + to_text(memory), series.x, values});
     const std::filesystem::path picture = stem.string() + ".png";

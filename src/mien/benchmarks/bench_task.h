@@ -71,8 +71,8 @@ struct ScalingOptions {
 /// How the cost grows: faces/s against batch size (1, 2, 4 ... scaling.most), threads (1, 2, 4 ... all), image side
 /// (48, 96, 192; batches of at most 32) and width multiplier (0.25 ... 4), Mien and PyTorch as installed and without
 /// page faults, and the seconds of Mien's epoch against the number of faces with the straight line through them and its
-/// R^2. A point takes a step to warm up and steps for scaling.seconds, at least one. Writes one csv and, with gnuplot,
-/// one png a request into scaling.out. `network` is a built-in one or a file.
+/// R^2. A point takes a step to warm up and steps for scaling.seconds, at least one. Writes one csv and, where pictures
+/// can be drawn, one png a request into scaling.out. `network` is a built-in one or a file.
 BenchReport bench_scaling(const std::string& network,
                           const BenchOptions& options,
                           const ScalingOptions& scaling,

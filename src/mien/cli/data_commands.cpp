@@ -16,8 +16,8 @@
 #include "mien/data/readers/image_io.h"
 #include "mien/data/split.h"
 #include "mien/data/synthetic/drawn_faces.h"
+#include "mien/report/canvas.h"
 #include "mien/report/gallery.h"
-#include "mien/report/gnuplot.h"
 #include "mien/runs/data_pictures.h"
 
 namespace mien::cli {

@@ -39,7 +39,6 @@ bool has_batch_size(const std::string& command) {
 
 int fail(const std::string& line, int status) {
   fmt::print(stderr, "mien: {}\n", line);
-  // Ctrl-C reaches gnuplot too: what then fails is no fault.
   return mien::stop_requested() ? kInterrupted : status;
 }
 

@@ -13,7 +13,8 @@
 #include "mien/data/load.h"
 #include "mien/explain/faithfulness/method_evaluation.h"
 #include "mien/figures/figure_output.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/runs/run_folder.h"
 
@@ -90,7 +91,7 @@ std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
                                              ProgressListener& listener) {
   ExplainSession looked_at(options, figures, listener);
   if (!report::can_draw())
-    listener.warning("this build draws no pictures: only numbers (.npy) and sidecars (.json) are written");
+    listener.warning(report::why_no_pictures() + "; numbers (.npy) and sidecars (.json) are written");
   std::vector<runs::DrawnPicture> drawn;
   for (const Figure& figure : figures) {
     for (runs::DrawnPicture& picture : draw_figure(figure, looked_at.context(), options.folder(), true))
@@ -165,7 +166,7 @@ MethodEvaluation evaluate_task(const ExplainRunOptions& options, const MapFigure
                       .is_reference = row.family == explain::Family::baseline});
     }
   }
-  if (!bars.empty() && report::gnuplot_available()) {
+  if (!bars.empty()) {
     const std::string title =
         has_evidence ? fmt::format("Share of positive relevance on the evidence, {} drawn faces", evaluation.faces)
                      : fmt::format("Insertion: mean probability while the most relevant pixels are shown, {} faces",
@@ -178,7 +179,7 @@ MethodEvaluation evaluate_task(const ExplainRunOptions& options, const MapFigure
     const bool any_reference =
         std::any_of(bars.begin(), bars.end(), [](const report::Bar& bar) { return bar.is_reference; });
     if (any_reference) style.axis += "; gray: baselines";
-    report::plot_bars(folder / "evaluation.png", bars, style);
+    report::draw_or_warn(listener, [&] { report::plot_bars(folder / "evaluation.png", bars, style); });
   }
   listener.line(fmt::format("table and plot: {}", folder.string()));
   return result;

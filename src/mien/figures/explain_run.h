@@ -40,7 +40,8 @@ class ExplainSession {
   std::optional<ExplainContext> subject_;
 };
 
-/// Draws `figures` as the options say, with raw numbers and sidecars. Returns the pictures.
+/// Draws `figures` as the options say, with raw numbers and sidecars. Returns the pictures (none where
+/// report::can_draw() is false).
 std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
                                              const std::vector<Figure>& figures,
                                              ProgressListener& listener);

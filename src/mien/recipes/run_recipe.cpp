@@ -12,6 +12,7 @@
 #include "mien/core/text.h"
 #include "mien/network/graph/graph.h"
 #include "mien/recipes/run_figures.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
 #include "mien/runs/run_folder.h"
@@ -209,7 +210,7 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
     listener.line(fmt::format("going on in {}", folder.path().string()));
   const runs::RecipePage page = page_of(recipe, folder.path(), data::class_table(dataset));
   write_atomic(folder.path() / "recipe.toml", recipe.toml);
-  runs::draw_or_warn(listener, [&] { runs::write_data_pictures(dataset, folder.path()); });
+  report::draw_or_warn(listener, [&] { runs::write_data_pictures(dataset, folder.path()); });
   std::vector<std::string> run_folders;
   for (const ResolvedRun& run : resolved.runs) {
     const auto name = carry_out(run, folder.path(), data.of(run), wish, listener);

@@ -1,6 +1,7 @@
 #include "mien/report/canvas.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "mien/core/text.h"
 
@@ -34,6 +35,17 @@ std::string printable(std::string_view text) {
 }
 
 }  // namespace
+
+bool pictures_are_off() {
+  const char* const wish = std::getenv("MIEN_PICTURES");
+  return wish != nullptr && std::string_view(wish) == "off";
+}
+
+std::string why_no_pictures() {
+  if (can_draw()) return "";
+  return pictures_are_off() ? "no pictures, because MIEN_PICTURES=off stands in the environment"
+                            : "no pictures: this build of mien draws none (build with -DMIEN_WITH_VISION=ON)";
+}
 
 void Canvas::resize(double width, double height) {
   width_ = width;

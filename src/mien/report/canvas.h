@@ -107,9 +107,13 @@ class Canvas {
   std::vector<Item> items_;
 };
 
-/// False in a build without MIEN_WITH_VISION: then what needs to measure text or to write a picture throws
-/// Error(usage).
+/// False where the environment says MIEN_PICTURES=off, and in a build without MIEN_WITH_VISION; in such a build, what
+/// needs to measure text or to write a picture throws Error(usage).
 bool can_draw();
+/// Whether the environment says MIEN_PICTURES=off: scripts that need numbers only save the time.
+bool pictures_are_off();
+/// Why can_draw() is false, and what to do about it; "" where it is true.
+std::string why_no_pictures();
 
 /// How wide `text` is in the font of all pictures (DejaVu Sans where it is installed), in units.
 double text_width(std::string_view text, double points, bool is_bold = false);

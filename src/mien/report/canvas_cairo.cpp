@@ -220,7 +220,7 @@ void write_jpeg(const std::filesystem::path& path, const Canvas& canvas) {
 
 }  // namespace
 
-bool can_draw() { return true; }
+bool can_draw() { return !pictures_are_off(); }
 
 double text_width(std::string_view text, double points, bool is_bold) {
   if (text.empty()) return 0;

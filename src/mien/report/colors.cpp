@@ -79,16 +79,6 @@ Color signed_color(double position) {
   return shown_color(0.62 + 0.28 * t, 0.22 * std::pow(std::abs(t), 0.8), t < 0 ? 262 : 88);
 }
 
-std::string sequential_palette_command(double first) {
-  constexpr int kSteps = 32;
-  std::string command = "set palette defined (";
-  for (int i = 0; i <= kSteps; ++i) {
-    command +=
-        fmt::format("{}{} '{}'", i == 0 ? "" : ", ", i, sequential_color(first + (1 - first) * i / kSteps).hex());
-  }
-  return command + ")\n";
-}
-
 Color series_color(size_t index, size_t count) {
   constexpr Color kOkabeIto[] = {
       {0, 114, 178}, {213, 94, 0}, {0, 158, 115}, {204, 121, 167}, {230, 159, 0}, {86, 180, 233}, {70, 70, 70}};

@@ -36,9 +36,6 @@ Color heat_color(double position);
 /// Lightness rises linearly, so that a gray print still tells the signs apart.
 Color signed_color(double position);
 
-/// The part of that scale from `first` (below 1) to 1 as gnuplot's `set palette` command.
-std::string sequential_palette_command(double first = 0);
-
 /// Color of curve `index` of `count`: up to seven that color-blind readers can tell apart, beyond that evenly spaced
 /// hues.
 /// @source Okabe and Ito 2008, "Color universal design"

@@ -12,8 +12,9 @@
 #include "mien/evaluation/vote.h"
 #include "mien/report/history_csv.h"
 
-/// Every function here writes one picture, png or svg by the ending of `path`, and throws as write_picture does
-/// (gnuplot.h) and Error(usage) where there is nothing to draw. Accuracies go in as rates and are shown in per cent.
+/// Every function here writes one picture, png, jpg, svg or pdf by the ending of `path`, and throws as write_picture
+/// does (canvas.h) and Error(usage) where there is nothing to draw. Accuracies go in as rates and are shown in per
+/// cent.
 namespace mien::report {
 
 /// Accuracy and loss of one or several networks against the epoch, side by side: training dashed, validation solid, the
@@ -48,7 +49,8 @@ void plot_reliability(const std::filesystem::path& path,
 void plot_learning_rate_finder(const std::filesystem::path& path,
                                std::span<const double> rates,
                                std::span<const double> losses,
-                               double suggestion);
+                               double suggestion,
+                               const std::string& title = {});
 
 /// Accuracy of an ensemble against its number of members, with the 95 % interval and the range over subsets.
 void plot_members(const std::filesystem::path& path,

@@ -58,8 +58,12 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px
   font: .86rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 @media print { :root { --text: #000; --muted: #444; --line: #ccc; --page: #fff; --card: #fff; --accent: #000; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
-  figure, tr, .facts div { break-inside: avoid; } h2 { break-after: avoid; } figure img { filter: none; }
-  pre { white-space: pre-wrap; } }
+  figure, tr, .facts div { break-inside: avoid; } figure img { filter: none; max-height: 23cm; width: auto; }
+  h2, caption, thead { break-after: avoid; } h2 + * { break-before: avoid; } p { orphans: 3; widows: 3; }
+  .figures, .facts { display: block; } figure { margin-bottom: 1rem; } figcaption { width: auto; min-width: 0; }
+  .scroll { overflow: visible; } table { font-size: 8pt; width: 100%; }
+  th, td { padding: .25rem .5rem .25rem 0; overflow-wrap: anywhere; } th, .number { white-space: normal; }
+  pre { white-space: pre-wrap; overflow: visible; } }
 )css";
 
 struct Picture {

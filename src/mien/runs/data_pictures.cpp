@@ -7,24 +7,14 @@
 
 #include "mien/core/error.h"
 #include "mien/data/class_weights.h"
+#include "mien/report/canvas.h"
 #include "mien/report/gallery.h"
-#include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
 
 namespace mien::runs {
 
-void draw_or_warn(ProgressListener& listener, const std::function<void()>& draw) {
-  if (!report::gnuplot_available()) return;
-  try {
-    draw();
-  } catch (const Error& error) {
-    // Ctrl-C reaches gnuplot, too: the work itself looks at it next.
-    if (!listener.stop_requested()) listener.warning(fmt::format("a picture of the run is missing: {}", error.line()));
-  }
-}
-
 void write_data_pictures(const data::Dataset& dataset, const std::filesystem::path& folder) {
-  if (!report::gnuplot_available()) return;
+  if (!report::can_draw()) return;
   std::vector<report::ClassCounts> parts;
   for (const data::Usage usage :
        {data::Usage::unknown, data::Usage::training, data::Usage::public_test, data::Usage::private_test}) {
@@ -39,7 +29,10 @@ void write_data_pictures(const data::Dataset& dataset, const std::filesystem::pa
                        .counts = std::move(counts)});
   }
   if (parts.empty()) return;
-  report::plot_class_counts(folder / "classes.png", parts, dataset.class_names, "");
+  report::plot_class_counts(folder / "classes.png",
+                            parts,
+                            dataset.class_names,
+                            "Faces of each class in " + std::filesystem::path(dataset.source).filename().string());
   std::vector<report::Tile> tiles;
   for (size_t c = 0; c < dataset.class_names.size(); ++c) {
     const auto found = std::find(dataset.labels.begin(), dataset.labels.end(), static_cast<int32_t>(c));

@@ -10,9 +10,9 @@
 #include "mien/core/text.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/evaluation/predictions_csv.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
-#include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
@@ -207,7 +207,7 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
         "{:17} accuracy {}", outcome.vote, rate_text(outcome.metrics.accuracy, outcome.metrics.accuracy_interval)));
   }
   write_atomic(folder.path() / "votes.json", votes_json(summary));
-  draw_or_warn(listener, [&] {
+  report::draw_or_warn(listener, [&] {
     report::plot_members(folder.path() / "members.png", summary.growth, "Majority vote on " + summary.judged_on);
   });
   if (!experiment.judge.test_data.empty()) predict_by_vote(summary, experiment, listener);

@@ -1,6 +1,7 @@
 #include "mien/runs/evaluate_run.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -9,10 +10,10 @@
 #include "mien/core/text.h"
 #include "mien/evaluation/confusion.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
-#include "mien/report/gnuplot.h"
 #include "mien/report/plots.h"
-#include "mien/runs/data_pictures.h"
 
 namespace mien::runs {
 namespace {
@@ -45,6 +46,100 @@ std::vector<report::Tile> tiles(const Predictions& predictions,
     result.push_back({.image = dataset.image(index), .caption = caption, .frame = frame});
   }
   return result;
+}
+
+/// The largest losses, each face once: FER2013 holds copies, and a copy fills the list with one mistake.
+std::vector<evaluation::TopLoss> distinct_losses(const Predictions& predictions,
+                                                 const data::Dataset& dataset,
+                                                 int64_t count) {
+  std::vector<evaluation::TopLoss> distinct;
+  std::set<std::vector<uint8_t>> seen;
+  for (const evaluation::TopLoss& loss : evaluation::top_losses(predictions, predictions.size())) {
+    if (static_cast<int64_t>(distinct.size()) >= count) break;
+    const auto image = dataset.image(dataset.index_of(loss.row).value());
+    if (seen.emplace(image.begin(), image.end()).second) distinct.push_back(loss);
+  }
+  return distinct;
+}
+
+/// What an evaluation's pictures are drawn from.
+struct Evaluated {
+  const Predictions& predictions;
+  const data::Dataset& dataset;
+  const evaluation::Metrics& metrics;
+  const std::filesystem::path& folder;
+  const std::string& part;
+
+  std::filesystem::path file(const std::string& stem) const { return folder / part_file(stem, ".png", part); }
+  /// "validation" and so on.
+  std::string shown() const {
+    return part == "val" ? "validation" : part == "public_test" ? "PublicTest" : part == "vote" ? "voted" : "judged";
+  }
+  /// Which network, which faces and how well: "leaky4 on 3,589 PublicTest faces of fer2013.csv, accuracy 68.3 %".
+  std::string title() const {
+    return fmt::format("{} on {} {} faces of {}, accuracy {:.1f} %",
+                       folder.filename().string(),
+                       with_commas(metrics.count),
+                       shown(),
+                       std::filesystem::path(dataset.source).filename().string(),
+                       100 * metrics.accuracy);
+  }
+};
+
+void draw_galleries(const Evaluated& of, const std::vector<evaluation::TopLoss>& losses) {
+  std::vector<int64_t> positions;
+  for (const auto& loss : losses) positions.push_back(loss.index);
+  std::vector<report::Tile> shown = tiles(of.predictions, of.dataset, positions);
+  for (size_t i = 0; i < shown.size(); ++i) shown[i].caption += fmt::format("\nloss {:.2f}", losses[i].loss);
+  if (!shown.empty())
+    report::write_gallery(of.file("top_losses"),
+                          shown,
+                          5,
+                          fmt::format("The {} largest losses, each face once: {}", positions.size(), of.title()),
+                          of.dataset.height,
+                          of.dataset.width);
+  positions.clear();
+  for (int64_t i = 0; i < std::min<int64_t>(16, of.predictions.size()); ++i) positions.push_back(i);
+  report::write_gallery(of.folder / fmt::format("{}_batch0_pred.png", of.part),
+                        tiles(of.predictions, of.dataset, positions),
+                        8,
+                        fmt::format("The first {} faces with predictions", of.shown()),
+                        of.dataset.height,
+                        of.dataset.width);
+}
+
+/// A gallery of each asked-for cell of the confusion matrix.
+void draw_cells(const Evaluated& of,
+                std::span<const std::pair<int32_t, int32_t>> cells,
+                int64_t faces,
+                ProgressListener& listener) {
+  for (const auto& [truth, predicted] : cells) {
+    const std::string& is = of.predictions.class_names[static_cast<size_t>(truth)];
+    const std::string& taken_for = of.predictions.class_names[static_cast<size_t>(predicted)];
+    const auto members = evaluation::cell_members(of.predictions, truth, predicted, faces);
+    if (members.empty()) {
+      listener.line(fmt::format("no {} face is {} taken for {}: no gallery", of.shown(), is, taken_for));
+      continue;
+    }
+    report::write_gallery(of.file(fmt::format("{}_as_{}", is, taken_for)),
+                          tiles(of.predictions, of.dataset, members),
+                          3,
+                          fmt::format("{} taken for {}: {}", is, taken_for, of.title()),
+                          of.dataset.height,
+                          of.dataset.width);
+  }
+}
+
+void draw_metrics(const Evaluated& of) {
+  const auto& names = of.predictions.class_names;
+  report::plot_confusion(of.file("confusion_matrix"), of.metrics.confusion, names, false, of.title() + ": counts");
+  report::plot_confusion(of.file("confusion_matrix_normalized"),
+                         of.metrics.confusion,
+                         names,
+                         true,
+                         of.title() + ": share of each true class");
+  report::plot_reliability(
+      of.file("calibration"), of.metrics.reliability, of.metrics.expected_calibration_error, of.title());
 }
 
 }  // namespace
@@ -94,76 +189,13 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
                    evaluation::confusion_text(metrics.confusion, names, true));
   write_atomic(file("most_confused", ".csv"),
                evaluation::most_confused_csv(evaluation::most_confused(metrics.confusion, 20), names));
-  const auto losses = evaluation::top_losses(predictions, options.top_losses);
+  const auto losses = distinct_losses(predictions, dataset, options.top_losses);
   write_atomic(file("top_losses", ".csv"), evaluation::top_losses_csv(losses, names));
-  if (!report::gnuplot_available()) {
-    listener.warning("no gnuplot on this machine: the run folder gets no pictures (apt-get install gnuplot-nox)");
-    return metrics;
-  }
-  const std::string shown = part == "val"           ? "validation"
-                            : part == "public_test" ? "PublicTest"
-                            : part == "vote"        ? "voted"
-                                                    : "judged";
-  draw_or_warn(listener, [&] {
-    report::plot_confusion(
-        file("confusion_matrix", ".png"), metrics.confusion, names, false, fmt::format("{} faces, counts", shown));
-  });
-  draw_or_warn(listener, [&] {
-    report::plot_confusion(file("confusion_matrix_normalized", ".png"),
-                           metrics.confusion,
-                           names,
-                           true,
-                           fmt::format("{} faces, share of each true class", shown));
-  });
-  draw_or_warn(listener, [&] {
-    report::plot_reliability(file("calibration", ".png"),
-                             metrics.reliability,
-                             metrics.expected_calibration_error,
-                             fmt::format("Reliability on {} faces", shown));
-  });
-  std::vector<int64_t> positions;
-  for (const auto& loss : losses) positions.push_back(loss.index);
-  draw_or_warn(listener, [&] {
-    report::write_gallery(file("top_losses", ".png"),
-                          tiles(predictions, dataset, positions),
-                          5,
-                          fmt::format("The {} largest losses of {} faces", positions.size(), shown),
-                          dataset.height,
-                          dataset.width);
-  });
-  positions.clear();
-  for (int64_t i = 0; i < std::min<int64_t>(16, predictions.size()); ++i) positions.push_back(i);
-  draw_or_warn(listener, [&] {
-    report::write_gallery(folder / fmt::format("{}_batch0_pred.png", part),
-                          tiles(predictions, dataset, positions),
-                          8,
-                          fmt::format("The first {} faces with predictions", shown),
-                          dataset.height,
-                          dataset.width);
-  });
-  for (const auto& cell : cells) {
-    const int32_t truth = cell.first;
-    const int32_t predicted = cell.second;
-    const auto members = evaluation::cell_members(predictions, truth, predicted, options.gallery_faces);
-    const std::string stem =
-        fmt::format("{}_as_{}", names[static_cast<size_t>(truth)], names[static_cast<size_t>(predicted)]);
-    if (members.empty()) {
-      listener.line(fmt::format("no {} face is {} taken for {}: no gallery",
-                                shown,
-                                names[static_cast<size_t>(truth)],
-                                names[static_cast<size_t>(predicted)]));
-      continue;
-    }
-    draw_or_warn(listener, [&] {
-      report::write_gallery(
-          file(stem, ".png"),
-          tiles(predictions, dataset, members),
-          3,
-          fmt::format("{} taken for {}", names[static_cast<size_t>(truth)], names[static_cast<size_t>(predicted)]),
-          dataset.height,
-          dataset.width);
-    });
-  }
+  if (!report::can_draw()) listener.warning(report::why_no_pictures());
+  const Evaluated evaluated{predictions, dataset, metrics, folder, part};
+  report::draw_or_warn(listener, [&] { draw_metrics(evaluated); });
+  report::draw_or_warn(listener, [&] { draw_galleries(evaluated, losses); });
+  report::draw_or_warn(listener, [&] { draw_cells(evaluated, cells, options.gallery_faces, listener); });
   return metrics;
 }
 

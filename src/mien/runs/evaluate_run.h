@@ -18,7 +18,7 @@ namespace mien::runs {
 /// "public_test", "vote" (an ensemble's) or "eval" (in a folder of its own). predictions_PART.csv, metrics.json,
 /// confusion_matrix.{png,csv,txt}, confusion_matrix_normalized.png, most_confused.csv, top_losses.{png,csv},
 /// calibration.png, PART_batch0_pred.png and a gallery for each of options.cells; see part_file for their names.
-/// Without gnuplot the pictures are left out with a warning.
+/// A picture that cannot be drawn is a warning.
 evaluation::Metrics evaluate_run(const evaluation::Predictions& predictions,
                                  const data::Dataset& dataset,
                                  const RunEvaluationOptions& options,

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
@@ -11,11 +13,13 @@
 #include "mien/evaluation/compare.h"
 #include "mien/evaluation/confusion.h"
 #include "mien/network/graph/graph.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/report/run_report.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
+#include "mien/runtime/environment.h"
 
 namespace mien::runs {
 namespace {
@@ -37,7 +41,7 @@ void add_figure(ReportSection& section,
                 const std::filesystem::path& picture,
                 const std::string& caption,
                 int64_t width = 0) {
-  if (std::filesystem::exists(picture))
+  if (std::filesystem::is_regular_file(picture))
     section.figures.push_back({.picture = picture, .caption = caption, .width = width});
 }
 
@@ -275,13 +279,39 @@ std::string comparison_csv(const std::vector<RunSummary>& runs) {
   return out;
 }
 
+namespace {
+
+/// The options of `folder`, and what they were carried out with.
+report::ReportSection how_to_repeat(const std::filesystem::path& folder) {
+  const runtime::Environment& e = runtime::environment();
+  report::ReportSection section{
+      .title = "How to do it again",
+      .paragraphs = {
+          fmt::format("Made on {:%Y-%m-%d} by mien {} (commit {}, {}, libtorch {}, {}). The options stand below "
+                      "and in {}, the data with their checksum in its run.json.",
+                      fmt::gmtime(std::time(nullptr)),
+                      e.mien_version,
+                      e.mien_commit,
+                      e.compiler,
+                      e.libtorch_version,
+                      e.blas,
+                      folder.string())}};
+  for (const char* name : {"recipe.toml", "args.toml"}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(folder / name, ignored))
+      section.preformatted += fmt::format("# {}\n{}\n", name, read_text(folder / name, 1 << 20));
+  }
+  return section;
+}
+
+}  // namespace
+
 void write_run_page(const RunSummary& run, ProgressListener&) {
   report::RunReport page{.title = run.name,
                          .subtitle = fmt::format("{} on {}", run.network, run.data),
                          .facts = run_facts(run),
                          .sections = run_sections(run, "")};
-  page.sections.push_back(
-      {.title = "How to do it again", .preformatted = read_text(run.folder / "args.toml", 1 << 20)});
+  page.sections.push_back(how_to_repeat(run.folder));
   report::write_report(run.folder / "report.html", page);
 }
 
@@ -332,7 +362,7 @@ void write_recipe_page(const RecipePage& recipe,
     write_atomic(recipe.folder / "comparison.csv", comparison_csv(runs));
     ReportSection comparison{
         .title = "Comparison", .paragraphs = paired_tests(runs), .tables = {comparison_table(runs)}};
-    draw_or_warn(listener, [&] {
+    report::draw_or_warn(listener, [&] {
       std::vector<report::NamedHistory> histories;
       std::vector<report::Bar> bars;
       for (const RunSummary& run : runs) {
@@ -342,7 +372,7 @@ void write_recipe_page(const RecipePage& recipe,
               {.name = run.name, .value = run.judged()->accuracy, .interval = run.judged()->accuracy_interval});
       }
       if (runs.size() > 1 && !histories.empty()) {
-        report::plot_history(recipe.folder / "results.png", histories, "");
+        report::plot_history(recipe.folder / "results.png", histories, recipe.title);
         add_figure(comparison, recipe.folder / "results.png", "Accuracy and loss per epoch of all runs");
       }
       if (!bars.empty()) {
@@ -390,6 +420,7 @@ void write_recipe_page(const RecipePage& recipe,
                                .preformatted = network_text(ensemble.members.front().network)});
     }
   }
+  page.sections.push_back(how_to_repeat(recipe.folder));
   report::write_report(recipe.folder / "report.html", page);
 }
 

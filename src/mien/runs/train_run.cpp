@@ -19,12 +19,12 @@
 #include "mien/data/class_weights.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
-#include "mien/report/gnuplot.h"
 #include "mien/report/history_csv.h"
 #include "mien/report/plots.h"
 #include "mien/report/tensorboard.h"
-#include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
@@ -42,7 +42,7 @@ class Recorder final : public training::TrainingObserver {
 
   void first_batch(const training::Batch& batch) override {
     run_.begin();
-    draw_or_warn(listener_, [&] { draw_batch(batch); });
+    report::draw_or_warn(listener_, [&] { draw_batch(batch); });
   }
 
   void resumed(const std::vector<training::EpochRow>& history) override {
@@ -414,10 +414,13 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   listener.line(end_text(*trained, experiment.train.loop));
   if (!trained->history.empty()) write_atomic(folder.path() / "results.csv", report::history_csv(trained->history));
   if (!trained->history.empty()) {
-    draw_or_warn(listener, [&] {
+    report::draw_or_warn(listener, [&] {
       const report::NamedHistory named{.name = graph.name, .rows = trained->history};
-      report::plot_history(folder.path() / "results.png", {&named, 1}, "");
-      report::plot_loss_against_accuracy(folder.path() / "loss_against_accuracy.png", trained->history, "");
+      const std::string what =
+          fmt::format("{} on {}", graph.name, std::filesystem::path(dataset.source).filename().string());
+      report::plot_history(folder.path() / "results.png", {&named, 1}, what);
+      report::plot_loss_against_accuracy(
+          folder.path() / "loss_against_accuracy.png", trained->history, what + ": accuracy as the loss falls");
     });
   }
   if (trained->stop_reason == training::StopReason::interrupted) {

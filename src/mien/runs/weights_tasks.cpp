@@ -14,7 +14,8 @@
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/evaluation/vote.h"
 #include "mien/network/network.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
+#include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_folder.h"
@@ -209,10 +210,11 @@ double find_learning_rate_task(const Experiment& experiment,
   for (size_t i = 0; i < curve.rates.size(); ++i) csv += fmt::format("{},{}\n", curve.rates[i], curve.losses[i]);
   write_atomic(folder / "learning_rate.csv", csv);
   std::filesystem::path shown = folder / "learning_rate.csv";
-  if (report::gnuplot_available()) {
-    shown.replace_extension(".png");
-    report::plot_learning_rate_finder(shown, curve.rates, curve.losses, curve.suggestion);
-  }
+  report::draw_or_warn(listener, [&] {
+    const std::filesystem::path picture = folder / "learning_rate.png";
+    report::plot_learning_rate_finder(picture, curve.rates, curve.losses, curve.suggestion, "Learning-rate finder");
+    shown = picture;
+  });
   listener.line(fmt::format("suggested --lr {:.2g}; the curve is in {}", curve.suggestion, shown.string()));
   return curve.suggestion;
 }

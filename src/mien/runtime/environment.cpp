@@ -14,7 +14,7 @@
 
 #include "mien/core/parallel.h"
 #include "mien/data/readers/image_io.h"
-#include "mien/report/gnuplot.h"
+#include "mien/report/canvas.h"
 #include "mien/runtime/memory.h"
 #include "mien/runtime/roofline.h"
 #include "mien/version.h"
@@ -73,7 +73,7 @@ Environment environment() {
           .has_mkldnn = at::globalContext().hasMKLDNN(),
           .has_cuda = at::hasCUDA(),
           .has_vision = data::has_image_files(),
-          .has_gnuplot = report::gnuplot_available(),
+          .has_pictures = report::can_draw(),
           .cpu_capability = cpu_capability()};
 }
 
@@ -123,8 +123,7 @@ std::string doctor_text(const Environment& e) {
       fmt::format("BLAS            {}{}\n", e.blas, e.blas_kernels.empty() ? "" : ", kernels for " + e.blas_kernels);
   text += fmt::format("arithmetic      {}{}\n", speed_text(e), e.blas_is_slow ? "  BLAS IS SLOW" : "");
   text += fmt::format("image folders   {}\n", yes(e.has_vision));
-  text += fmt::format("gnuplot         {}\n",
-                      e.has_gnuplot ? "yes" : "no (apt-get install gnuplot-nox): runs go without pictures");
+  text += fmt::format("pictures        {}\n", e.has_pictures ? "yes" : report::why_no_pictures());
   const std::string warning = blas_warning(e);
   if (!warning.empty()) text += warning + "\n";
   if (register_instructions() == "AVX-512" && !e.blas_kernels.empty() && e.blas_kernels != "SkylakeX" &&
@@ -155,7 +154,7 @@ std::string environment_json(const Environment& e) {
                                     {"register_gflops", e.register_gflops},
                                     {"blas_is_slow", e.blas_is_slow},
                                     {"image_folders", e.has_vision},
-                                    {"gnuplot", e.has_gnuplot}};
+                                    {"pictures", e.has_pictures}};
   return json.dump(2) + "\n";
 }
 

@@ -20,8 +20,8 @@ struct Environment {
   bool blas_is_slow = false;      ///< reference BLAS: 20 and more times too slow
   bool has_mkldnn = false;
   bool has_cuda = false;
-  bool has_vision = false;  ///< image folders
-  bool has_gnuplot = false;
+  bool has_vision = false;     ///< image folders
+  bool has_pictures = false;   ///< draws plots and sheets
   std::string cpu_capability;  ///< vector instructions libtorch uses ("AVX512")
 };
 
