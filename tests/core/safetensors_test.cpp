@@ -7,8 +7,10 @@
 
 #include "core/expect_error.h"
 #include "core/temporary_folder.h"
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/random.h"
 
@@ -197,7 +199,60 @@ TEST(SafetensorsReader, RefusesDeepNestingInsteadOfCrashing) {
     error_of(file_of(header, 0));
   }
   std::string closed = R"({"a":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
-  EXPECT_TRUE(contains(error_of(file_of(closed, 0)), "its header is nested too deeply"));
+  EXPECT_TRUE(contains(error_of(file_of(closed, 0)), "tensor 'a' is a list, expected dtype, shape and data_offsets"));
+  const std::string shape = R"({"a":{"dtype":"F32","shape":)" + std::string(100'000, '[');
+  EXPECT_TRUE(contains(error_of(file_of(shape, 0)), "its header is nested too deeply"));
+}
+
+TEST(SafetensorsReader, BoundsTheNumberOfTensorsAndDimensions) {
+  // A hundred thousand names take milliseconds: the header is read once, whatever it holds.
+  std::string header = "{";
+  for (int i = 0; i <= 100'000; ++i) {
+    header += fmt::format(R"({}"t{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})", i == 0 ? "" : ",", i);
+  }
+  EXPECT_TRUE(contains(error_of(file_of(header + "}", 0)), "it has more than 100000 tensors"));
+  EXPECT_TRUE(contains(error_of(file_of(R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1)),
+                       "tensor 'a' has an impossible shape"));
+  EXPECT_TRUE(
+      contains(error_of(file_of(R"({"a":{"dtype":"U8","shape":[4611686018427387904],"data_offsets":[0,1]}})", 1)),
+               "tensor 'a' has an impossible shape"));
+}
+
+TEST(SafetensorsReader, ShowsTheHeaderBeforeItReadsTheData) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  write_safetensors(folder / "w", sample.arrays(), sample.metadata);
+  const auto refuse = [&](const SafetensorsFile& header) {
+    EXPECT_EQ(header.metadata(), sample.metadata);
+    EXPECT_EQ(header.find("conv1.weight")->shape, (std::vector<int64_t>{2, 1, 3}));
+    EXPECT_EQ(header.find("conv1.weight")->bytes.data(), nullptr);
+    throw_bad_data("another network");
+  };
+  EXPECT_EQ(error_line(ErrorCode::bad_data, [&] { SafetensorsFile::open(folder / "w", refuse); }), "another network");
+  // 64 GiB of data that nobody has to read before the header is refused
+  const auto header = file_of(R"({"a":{"dtype":"U8","shape":[68719476736],"data_offsets":[0,68719476736]}})", 0);
+  write_atomic(folder / "large", header);
+  std::filesystem::resize_file(folder / "large", header.size() + 68719476736);  // a hole: takes no space
+  const auto refuse_all = [](const SafetensorsFile&) { throw_bad_data("too large"); };
+  EXPECT_EQ(error_line(ErrorCode::bad_data, [&] { SafetensorsFile::open(folder / "large", refuse_all); }), "too large");
+}
+
+TEST(SafetensorsReader, KeepsItsOwnCopyWhenTheFileIsCutLater) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  write_safetensors(folder / "w", sample.arrays(), {});
+  const SafetensorsFile file = SafetensorsFile::open(folder / "w");
+  std::filesystem::resize_file(folder / "w", 0);  // a mapped file would end the program at the next look
+  EXPECT_EQ(file.floats("conv1.weight")[1], -2.5f);
+}
+
+TEST(SafetensorsReader, NamesOtherFilesThatHoldWeights) {
+  const auto of = [](std::string begin) { return error_of(begin + std::string(100, '\0')); };
+  EXPECT_TRUE(contains(of("PK\x03\x04"), "such as PyTorch's .pt and .pth files. hint: in Python: safetensors.torch"));
+  EXPECT_TRUE(contains(of("\x80\x02}q"), "it is a pickle or a zip archive"));
+  EXPECT_TRUE(contains(of("\x89HDF\r\n"), "it is an HDF5 file, such as Keras's .h5"));
+  EXPECT_TRUE(contains(of("\x1f\x8b"), "it is a gzip archive"));
+  EXPECT_TRUE(contains(of("version https://git-lfs.github.com/spec/v1\n"), "it is a Git LFS pointer"));
 }
 
 TEST(SafetensorsReader, ReportsHeadersThatDescribeNoTensor) {

@@ -80,6 +80,40 @@ TEST_F(TomlOptions, RefuseDeeplyNestedTextInsteadOfCrashing) {
   EXPECT_TRUE(contains(error_of("a = " + std::string(100'000, '{')), "not valid TOML"));
 }
 
+TEST_F(TomlOptions, RefuseKeysOfThousandsOfPartsInsteadOfCrashing) {
+  std::string dots;
+  for (int i = 0; i < 200'000; ++i) dots += "a.";
+  const std::string expected = "a key has more than 16 parts";
+  EXPECT_TRUE(contains(error_of(dots + "b=1"), "run.toml:1: " + expected));
+  EXPECT_TRUE(contains(error_of("\n[" + dots + "b]"), "run.toml:2: " + expected));
+  EXPECT_TRUE(contains(error_of("x = { " + dots + "b = 1 }"), expected));
+  EXPECT_TRUE(contains(error_of("x = \"\"\"\na\"\\\"\"\"\"\n'b'.\"c\"." + dots + "b=1"), expected));
+  EXPECT_TRUE(contains(error_of("x = " + std::string(101, '[')), "more than 100 lists and tables"));
+  EXPECT_TRUE(contains(error_of("#" + std::string(1 << 20, ' ')), "run.toml:1: the file has 1,048,577 bytes"));
+}
+
+TEST_F(TomlOptions, MayHoldAnyNumberOfDotsInValuesTextsAndComments) {
+  std::string numbers = "0.5";
+  for (int i = 0; i < 200; ++i) numbers += ", 0.5";
+  const std::string dots(100, '.');
+  read("[data]\nx = [" + numbers + "]\ny = \"" + dots + "\\\"" + dots + "\" # " + dots + "\nz = '" + dots +
+           "\\'\nw = \"\"\"" + dots + "\n\"" + dots + "\"\"\"\"\nv = '''\n" + dots + "''''\n",
+       {"data"});
+}
+
+TEST_F(TomlOptions, SayThatALineMayNotEndInsideATable) {
+  const std::string end = ": not valid TOML: the line ends inside { }. hint: write a table in one line";
+  EXPECT_TRUE(contains(error_of("a = [\n  1, { x = 1,\n y = 2 } ]"), "run.toml:2" + end));
+  EXPECT_TRUE(contains(error_of("a = { x = \"}\", # {\n y = 2 }"), "run.toml:1" + end));
+  read("[data]\na = { x = [\n1,\n2 ], y = \"\"\"\n}\"\"\" }\n", {"data"});
+}
+
+TEST_F(TomlOptions, GiveAHintForEveryMistakeOfTheLanguage) {
+  for (const char* text : {"a = ", "a = [1 2]", "a", "a = b", "[a", "= 1", "a = \"x", "a = 1\na = 2", "\xff"}) {
+    EXPECT_TRUE(contains(error_of(text), ". hint: ")) << text;
+  }
+}
+
 TEST_F(TomlOptions, LeaveSkippedTablesToTheCaller) {
   read("epochs = 4\n[data]\nanything = 1\n[[network]]\nname = \"x\"\n", {"data", "network"});
   EXPECT_EQ(epochs_, 4);

@@ -74,6 +74,8 @@ TEST(FullGrad, SharesOutTheWholeScore) {
   for (
       const char* layers :
       {kEveryKind,
+       kJoinsAndActivations,
+       kNormsOfAnImage,
        R"({ conv = 4, kernel = 3 }, { leaky_relu = 0.2 }, "batch_norm", "flatten", { dense = 6 }, "relu", { dense = 3 })"}) {
     const network::Network network = random_network(layers);
     AttributionRequest request = question_of(network);

@@ -247,6 +247,27 @@ TEST(GradientMethods, ExplainGrayAndColorFacesWithMapsOfTheFacesSize) {
   }
 }
 
+TEST(GradientMethods, WorkOnEveryKindOfLayerOrNameTheOneThatTheyDoNotKnow) {
+  const std::vector<std::pair<const char*, std::vector<std::string>>> unsupported{
+      {kJoinsAndActivations, {"guided-backprop", "guided-grad-cam", "deconvnet"}},
+      {kNormsOfAnImage,
+       {"guided-backprop", "guided-grad-cam", "deconvnet", "deeplift", "lrp-epsilon", "lrp-gamma", "lrp-alpha-beta"}}};
+  for (const auto& [layers, names] : unsupported) {
+    const network::Network network = random_network(layers);
+    const AttributionRequest request = question_of(network, 2);
+    for (const MethodSpec& spec : gradient_methods()) {
+      const std::string why = spec.unsupported_reason ? spec.unsupported_reason(network.graph()) : "";
+      EXPECT_EQ(std::count(names.begin(), names.end(), spec.name), why.empty() ? 0 : 1) << spec.name << ' ' << why;
+      if (!why.empty()) continue;
+      MethodOptions options;
+      options.gradient.smooth_samples = options.gradient.ig_steps = options.gradient.expected_samples = 2;
+      const at::Tensor values = spec.explain(request, options).values;
+      EXPECT_TRUE(at::isfinite(values).all().item<bool>()) << spec.name;
+      EXPECT_GT(values.abs().max().item<float>(), 0) << spec.name;
+    }
+  }
+}
+
 TEST(GradientMethods, WorkOnTheBuiltInNetworksOrSayInOneLineWhyNot) {
   for (const char* name : {"dnn3", "plain6", "leaky4", "tiny-mobile"}) {
     const network::Network network = frozen_copy(network::Network(network::load_graph(name), 1));

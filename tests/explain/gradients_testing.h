@@ -78,7 +78,17 @@ inline at::Tensor score_at(const AttributionRequest& request, const at::Tensor& 
 
 inline at::Tensor sum_of_maps(const Attributions& maps) { return maps.values.flatten(1).sum(1); }
 
-/// Every kind of layer that a network file can name, residual and squeeze-excite included.
+/// Joins, global max pools and activations that kEveryKind does not have.
+inline constexpr auto kJoinsAndActivations = R"({ conv = 6, kernel = 3, padding = 1 }, "batch_norm", "gelu",
+  { concat = [[{ conv = 4, kernel = 1 }, "elu"], [{ max_pool = 3, stride = 1, padding = 1 }, "hardswish"], []] },
+  { conv = 8, kernel = 3, stride = 2 }, "tanh", "global_max_pool", "flatten",
+  { concat = [[{ dense = 4 }, "relu"], ["silu"]] }, { dense = 4 })";
+
+/// Normalizations that depend on the image, and an activation that is not 0 at 0.
+inline constexpr auto kNormsOfAnImage = R"({ conv = 6, kernel = 3, padding = 1 }, { group_norm = 2 }, "softplus",
+  { conv = 8, kernel = 3, stride = 2 }, "layer_norm", "relu", "flatten", { dense = 6 }, "layer_norm", { dense = 4 })";
+
+/// The kinds of layers that the field's first networks have, residual and squeeze-excite included.
 inline constexpr auto kEveryKind = R"({ conv = 8, kernel = 3, padding = "same" }, "batch_norm", "silu",
   { residual = [{ depthwise = 3, padding = 1 }, "batch_norm", { leaky_relu = 0.1 }, { squeeze_excite = 2 },
                 { conv = 8, kernel = 1, bias = false }, "batch_norm"] }, "relu",

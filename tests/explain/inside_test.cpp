@@ -65,6 +65,18 @@ TEST(ReceptiveField, IsTheFootprintFoundByGradients) {
   EXPECT_GT(checked, 80);
 }
 
+TEST(ReceptiveField, IsTheLargestBranchsAndTheWholeImageBehindAGroupNorm) {
+  const Graph graph = network::graph_of(
+      R"({ concat = [[{ conv = 2, kernel = 3, padding = 1 }], [{ conv = 2, kernel = 5, padding = 2 }], []] }, "layer_norm",
+         "gelu", { group_norm = 5 }, "global_max_pool", "flatten")",
+      "[1, 20, 20]");
+  EXPECT_EQ(receptive_window(graph, graph.index_of("conv1"), 10, 10), (PixelWindow{9, 9, 12, 12}));
+  EXPECT_EQ(receptive_window(graph, graph.index_of("gelu1"), 10, 10), (PixelWindow{8, 8, 13, 13}));
+  EXPECT_FALSE(receptive_field(graph, graph.index_of("gelu1")).is_whole_image);
+  EXPECT_TRUE(receptive_field(graph, graph.index_of("group_norm1")).is_whole_image);
+  EXPECT_TRUE(receptive_field(graph, graph.index_of("global_max_pool1")).is_whole_image);
+}
+
 TEST(ReceptiveField, CoversExactlyThePixelsThatChangeAnOutput) {
   const Network network = lively(network::load_graph("leaky4"));
   const Graph& graph = network.graph();

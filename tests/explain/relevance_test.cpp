@@ -25,23 +25,33 @@ TEST_P(DeepLiftOnBothNetworks, IsCaptums) {
 }
 
 TEST(DeepLift, SharesOutTheScoresDifferenceOnEveryKindOfLayer) {
-  const network::Network network = random_network(kEveryKind);
-  for (const Score score : {Score::logit, Score::probability, Score::sum_of_logits}) {
-    for (const char* baseline : {"zero", "mean", "blur"}) {
-      AttributionRequest request = question_of(network);
-      request.score = score;
-      MethodOptions options;
-      options.gradient.baseline = baseline;
-      const Attributions maps = explain_with("deeplift", request, options);
-      const double size = maps.values.abs().sum().item<double>();
-      for (size_t i = 0; i < maps.diagnostics.size(); ++i) {
-        EXPECT_NEAR(maps.diagnostics[i].at("convergence_error"), 0, 1e-4 * size) << to_text(score) << " " << baseline;
+  for (const char* layers : {kEveryKind, kJoinsAndActivations}) {
+    const network::Network network = random_network(layers);
+    for (const Score score : {Score::logit, Score::probability, Score::sum_of_logits}) {
+      for (const char* baseline : {"zero", "mean", "blur"}) {
+        AttributionRequest request = question_of(network);
+        request.score = score;
+        MethodOptions options;
+        options.gradient.baseline = baseline;
+        const Attributions maps = explain_with("deeplift", request, options);
+        const double size = maps.values.abs().sum().item<double>();
+        for (size_t i = 0; i < maps.diagnostics.size(); ++i) {
+          EXPECT_NEAR(maps.diagnostics[i].at("convergence_error"), 0, 1e-4 * size) << to_text(score) << " " << baseline;
+        }
       }
     }
+    AttributionRequest request = question_of(network);
+    const at::Tensor difference = score_at(request, request.images) - score_at(request, at::zeros_like(request.images));
+    EXPECT_LT(relative_difference(sum_of_maps(explain_with("deeplift", request)), difference), 1e-3);
   }
-  AttributionRequest request = question_of(network);
-  const at::Tensor difference = score_at(request, request.images) - score_at(request, at::zeros_like(request.images));
-  EXPECT_LT(relative_difference(sum_of_maps(explain_with("deeplift", request)), difference), 1e-3);
+}
+
+TEST(DeepLiftAndLrp, NameTheNormalizationThatTheyHaveNoRuleFor) {
+  for (const char* method : {"deeplift", "lrp-epsilon", "lrp-gamma", "lrp-alpha-beta"}) {
+    EXPECT_EQ(gradient_method(method).unsupported_reason(network::graph_of(kNormsOfAnImage)),
+              "group_norm1 of n is GroupNorm, for which the method has no rule");
+    EXPECT_EQ(gradient_method(method).unsupported_reason(network::graph_of(kJoinsAndActivations)), "");
+  }
 }
 
 TEST(DeepLift, NeedsNoOtherRuleThanCaptumsWhereNoMaxPoolReadsAnActivation) {
@@ -252,7 +262,7 @@ TEST(Lrp, SaysWhyItDoesNotExplainProbabilitiesOrCrossASigmoid) {
       "hint: ask for the logit");
   for (const char* rule : kRules) {
     EXPECT_EQ(gradient_method(rule).unsupported_reason(network::graph_of(kEveryKind)),
-              "sigmoid2 of n gives a half for nothing, so that relevance has nowhere to go");
+              "sigmoid2 of n is Sigmoid, not 0 where its input is 0, so relevance cannot be handed down through it");
     EXPECT_EQ(gradient_method(rule).unsupported_reason(network::load_graph("tiny-mobile")), "");
   }
 }

@@ -79,7 +79,9 @@ TEST(UnitObjective, GivesAutogradsNumbersForEveryKindOfLayer) {
       R"({ conv = 4, kernel = 3, padding = "same" },
          { residual = [{ conv = 4, kernel = 3, padding = "same" }, "batch_norm", "relu", { squeeze_excite = 2 }] }, "relu",
          "batch_norm", "flatten", { dropout = 0.5 }, { dense = 3 })",
-      R"("batch_norm", "relu", { max_pool = 2 }, "flatten", { dense = 3 })"};
+      R"("batch_norm", "relu", { max_pool = 2 }, "flatten", { dense = 3 })",
+      R"({ conv = 6, kernel = 3 }, { group_norm = 3 }, "gelu", { concat = [[{ conv = 3, kernel = 1 }, "elu"], ["tanh"], []] },
+         "layer_norm", "hardswish", "softplus", "global_max_pool", "flatten", { concat = [[{ dense = 4 }], []] }, { dense = 3 })"};
   for (const std::string& layers : nets) {
     const Network network = lively(network::graph_of(layers, "[2, 13, 11]"));
     expect_autograds_numbers(network, network::random_images(network.graph(), 4));

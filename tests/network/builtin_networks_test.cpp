@@ -134,13 +134,6 @@ multiply-adds                      3,072
 )");
 }
 
-TEST(ShapeTable, IsReportDsTable) {
-  const std::string table = shape_table(load_graph("leaky4"));
-  EXPECT_NE(table.find("conv1        32*48*48\n"), std::string::npos) << table;
-  EXPECT_NE(table.find("max_pool4    128*3*3\n"), std::string::npos) << table;
-  EXPECT_NE(table.find("dense2       7\n"), std::string::npos) << table;
-}
-
 double twin_error(const Graph& graph) {
   const Graph twin = parse_graph(dense_twin_toml(graph), "twin.toml");
   EXPECT_EQ(twin.input_shape(), graph.input_shape());

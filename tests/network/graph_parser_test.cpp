@@ -122,6 +122,59 @@ TEST(GraphParser, WritesOutBlocks) {
   EXPECT_EQ(layer(graph, "multiply1").output_shape.text(), "8*8*8");
 }
 
+TEST(GraphParser, ReadsNormalizationsActivationsAndGlobalPools) {
+  const Graph graph = graph_of(R"(
+    { conv = 6, kernel = 3 }, { group_norm = 3, epsilon = 0.01 }, "layer_norm", { elu = 0.5 }, "elu", "gelu", "hardswish",
+    "softplus", "tanh", { global_max_pool = true }, "flatten", { layer_norm = true, epsilon = 0.1 }, { dense = 2 })");
+  EXPECT_EQ(layer(graph, "group_norm1").groups, 3);
+  EXPECT_EQ(layer(graph, "group_norm1").epsilon, 0.01);
+  EXPECT_EQ(layer(graph, "group_norm1").trainable_parameters(), 12);
+  EXPECT_EQ(layer(graph, "group_norm1").buffers(), 0);
+  EXPECT_EQ(layer(graph, "layer_norm1").epsilon, 1e-5);
+  EXPECT_EQ(layer(graph, "layer_norm1").trainable_parameters(), 12);
+  EXPECT_EQ(layer(graph, "elu1").alpha, 0.5);
+  EXPECT_EQ(layer(graph, "elu2").alpha, 1);
+  EXPECT_EQ(layer(graph, "global_max_pool1").output_shape.text(), "6*1*1");
+  EXPECT_EQ(layer(graph, "layer_norm2").epsilon, 0.1);
+  EXPECT_EQ(graph.total_parameters(), 6 * 9 + 6 + 12 + 12 + 12 + 14);
+  EXPECT_EQ(graph.multiply_adds(), 6 * 9 * 36 + 12);
+}
+
+TEST(GraphParser, JoinsBranchesAlongTheChannels) {
+  const Graph graph = graph_of(R"({ concat = [
+      [{ conv = 3, kernel = 1 }, "relu"], [{ conv = 5, kernel = 3, padding = "same" }], []
+    ] }, "flatten", { concat = [[{ dense = 4 }], [{ dense = 2 }]], name = "both" }, { dense = 2 })");
+  EXPECT_EQ(layer(graph, "concat1").output_shape.text(), "9*8*8");
+  EXPECT_EQ(layer(graph, "concat1").inputs,
+            (std::vector<int>{graph.index_of("relu1"), graph.index_of("conv2"), graph.index_of("input")}));
+  EXPECT_EQ(layer(graph, "both").output_shape.text(), "6");
+  EXPECT_EQ(layer(graph, "dense3").trainable_parameters(), 14);
+}
+
+TEST(GraphParser, CallsLayersAsTheFileDoes) {
+  const Graph graph = graph_of(R"(
+    { conv = 4, kernel = 1, name = "stem" }, { batch_norm = true, name = "stem.norm" }, "relu",
+    { residual = [{ conv = 4, kernel = 1 }], name = "block-1" }, { squeeze_excite = 2, name = "gate" }, "flatten",
+    { dense = 2, name = "flat.scores_2" })");
+  EXPECT_EQ(names(graph),
+            (std::vector<std::string>{"input",
+                                      "stem",
+                                      "stem.norm",
+                                      "relu1",
+                                      "conv2",
+                                      "block-1",
+                                      "global_avg_pool1",
+                                      "conv3",
+                                      "relu2",
+                                      "conv4",
+                                      "sigmoid1",
+                                      "gate",
+                                      "flatten",
+                                      "flat.scores_2"}));
+  EXPECT_EQ(graph.parameter_specs()[0].name, "stem.weight");
+  EXPECT_EQ(graph.parameter_specs()[4].name, "stem.norm.running_mean");
+}
+
 TEST(GraphParser, NumbersFlattensOnlyWhereThereAreSeveral) {
   const Graph graph = graph_of(R"({ residual = ["flatten"], shortcut = ["flatten"] }, { dense = 2 })");
   EXPECT_EQ(names(graph), (std::vector<std::string>{"input", "flatten1", "flatten2", "add1", "dense1"}));
@@ -135,10 +188,24 @@ struct Mistake {
 
 void PrintTo(const Mistake& mistake, std::ostream* out) { *out << mistake.what; }
 
+std::string nested_branches() {
+  std::string layers = "\"relu\"";
+  for (int i = 0; i < 20; ++i) layers = "{ concat = [[" + layers + "], []] }";
+  return layers;
+}
+
 class GraphParserMistakes : public testing::TestWithParam<Mistake> {};
 
 TEST_P(GraphParserMistakes, AreReportedWithFileLineAndLayer) {
-  EXPECT_EQ(error_of([] { graph_of(GetParam().layers); }), "usage: n.toml:" + GetParam().message);
+  const std::string line = error_of([] { graph_of(GetParam().layers); });
+  const std::string expected = "usage: n.toml:" + GetParam().message;
+  const std::string hint = ". hint: ";
+  if (expected.find(hint) != std::string::npos) {
+    EXPECT_EQ(line, expected);
+  } else {
+    // every mistake has a hint; those that come from the table of keys are tested below
+    EXPECT_EQ(line.substr(0, expected.size() + hint.size()), expected + hint);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -157,10 +224,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "3: conv1 has the unknown option 'kernal'. hint: did you mean 'kernel'?"},
         Mistake{"option of another layer",
                 "{ dropout = 0.5, stride = 2 }",
-                "3: dropout1 has the unknown option 'stride'. hint: dropout has no options"},
+                "3: dropout1 has the unknown option 'stride'. hint: one of: name"},
         Mistake{"two layers in one",
                 "{ conv = 4, kernel = 3, dense = 2 }",
-                "3: a layer is both conv and dense, expected one of them"},
+                "3: a layer is both conv and dense, expected one of them. hint: give each braces of its own: { conv = "
+                "... }, { dense = ... }"},
         Mistake{"missing value", "\"max_pool\"", "3: max_pool1 stands without a value, expected { max_pool = 2 }"},
         Mistake{"missing kernel", "{ conv = 4 }", "3: conv1 has no kernel, expected a size such as kernel = 3"},
         Mistake{"text for a number",
@@ -253,30 +321,98 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"one score",
                 "\"flatten\", { dense = 1 }",
                 "3: the last layer, dense1, gives 1 score, expected one a class, at least 2"},
+        Mistake{"groups that do not divide",
+                "{ conv = 6, kernel = 1 }, { group_norm = 4 }",
+                "3: group_norm1 has 4 groups, expected a divisor of its 6 channels"},
+        Mistake{"a norm without groups",
+                "\"group_norm\"",
+                "3: group_norm1 stands without a value, expected { group_norm = 8 }"},
+        Mistake{"one branch", "{ concat = [[\"relu\"]] }", "3: concat1 has 1 branch, expected at least 2"},
+        Mistake{"branches without brackets",
+                "{ concat = [\"relu\", \"silu\"] }",
+                "3: concat1 has the branch 'relu', expected a list of layers"},
+        Mistake{
+            "no branches", "{ concat = [] }", "3: concat1 has value an empty list, expected a list of lists of layers"},
+        Mistake{"branches of two sizes",
+                "{ concat = [[{ conv = 2, kernel = 3 }], []] }",
+                "3: concat1 joins 2*6*6 and 1*8*8, expected equal heights and widths"},
+        Mistake{"an image beside flat values",
+                "{ concat = [[\"flatten\"], []] }",
+                "3: concat1 joins 64 and 1*8*8, expected equal heights and widths"},
+        Mistake{
+            "branches inside branches", nested_branches(), "3: concat stands inside 16 blocks, expected at most 15"},
+        Mistake{"steepness of an ELU", "{ elu = 0 }", "3: elu1 has value 0, expected a limit from above 0 to 100"},
+        Mistake{"a name with a blank",
+                "{ relu = true, name = \"my layer\" }",
+                "3: relu1 has the name 'my layer', expected 1 to 64 letters, digits, '-' and '_' and, inside, '.'"},
+        Mistake{"a name that is a number",
+                "{ relu = true, name = 3 }",
+                "3: relu1 has the name 3, expected 1 to 64 letters, digits, '-' and '_' and, inside, '.'"},
+        Mistake{"a name of Mien's",
+                "{ relu = true, name = \"last\" }",
+                "3: relu1 has the name 'last', which means something else to Mien"},
+        Mistake{"a name twice",
+                "{ relu = true, name = \"a\" },\n{ silu = true, name = \"a\" }",
+                "4: two layers are called a. hint: give each its own name; layers inside repeat stand there several "
+                "times, leave their names out"},
+        Mistake{
+            "a name that another layer gets",
+            "{ relu = true, name = \"conv1\" },\n{ conv = 2, kernel = 1 }",
+            "4: two layers are called conv1. hint: that is the name of conv number 1; call the other one otherwise"},
+        Mistake{"a name for many",
+                "{ repeat = 2, layers = [\"relu\"], name = \"a\" }",
+                "3: repeat has the unknown option 'name'. hint: one of: layers"},
+        Mistake{"a mistake of a named layer",
+                "{ conv = 2, kernel = 9, name = \"stem\" }",
+                "3: stem has kernel 9x9 on 8x8 pixels, expected one that fits"},
         Mistake{"no layers", "", "3: layers is an empty list, expected a list of layers"},
         Mistake{"too many parameters",
                 "\"flatten\", { dense = 1000000 },\n{ dense = 3000 }",
                 "4: dense2 brings the network to 3,065,003,000 parameters, expected at most 2,147,483,648"}));
 
+TEST(GraphParser, SaysInAHintWhatAKeyIsAndWhatItMayBe) {
+  const auto hint_of = [](const std::string& layers) {
+    const std::string line = error_of([&] { graph_of(layers); });
+    return line.substr(line.find(". hint: ") + 8);
+  };
+  EXPECT_EQ(
+      hint_of("{ conv = 2, kernel = 3, stride = 0 }"),
+      "for example { conv = 64, kernel = 3, padding = \"same\" }; stride: step from window to window in pixels, a "
+      "whole number from 1 to 4,096, 1 if left out");
+  EXPECT_EQ(
+      hint_of("{ dropout = 1 }"),
+      "for example { dropout = 0.25 }; dropout: share of values that a training step sets to zero; the others grow "
+      "in proportion, a probability from 0 to below 1");
+  EXPECT_EQ(hint_of("7").substr(0, 25), "one of: conv, depthwise, ");
+}
+
 TEST(GraphParser, ReportsMistakesOfTheFile) {
-  const auto error = [](const std::string& text) { return error_of([&] { parse_graph(text, "x.toml"); }); };
-  EXPECT_EQ(error("name = \"n\"\ninput = [1, 8"),
+  const auto error = [](const std::string& text) {
+    std::string line = error_of([&] { parse_graph(text, "x.toml"); });
+    EXPECT_NE(line.find(". hint: "), std::string::npos) << line;
+    return line;
+  };
+  const auto message = [&](const std::string& text) {
+    const std::string line = error(text);
+    return line.substr(0, line.find(". hint: "));
+  };
+  EXPECT_EQ(message("name = \"n\"\ninput = [1, 8"),
             "usage: x.toml:2: not valid TOML: Error while parsing array: encountered end-of-file");
   EXPECT_EQ(error("name = \"n\"\ninpt = [1, 8, 8]\n"),
             "usage: x.toml:2: unknown key 'inpt'. hint: did you mean 'input'?");
   EXPECT_EQ(error("input = [1, 8, 8]\nlayers = [\"flatten\"]"),
             "usage: x.toml:1: the network has no name. hint: begin with: name = \"my-network\"");
-  EXPECT_EQ(error("name = \"../n\"\ninput = [1, 8, 8]\nlayers = [\"flatten\"]"),
+  EXPECT_EQ(message("name = \"../n\"\ninput = [1, 8, 8]\nlayers = [\"flatten\"]"),
             "usage: x.toml:1: the name is '../n', expected 1 to 64 letters, digits, '-' and '_'");
   EXPECT_EQ(error("name = \"n\"\nlayers = [\"flatten\"]"),
             "usage: x.toml:1: the network has no input. hint: add: input = [1, 48, 48]  # channels, height, width");
-  EXPECT_EQ(error("name = \"n\"\ninput = [1, 8]\nlayers = [\"flatten\"]"),
+  EXPECT_EQ(message("name = \"n\"\ninput = [1, 8]\nlayers = [\"flatten\"]"),
             "usage: x.toml:2: input is a list of 2, expected three whole numbers, [channels, height, width]");
-  EXPECT_EQ(error("name = \"n\"\ninput = [1, 0, 8]\nlayers = [\"flatten\"]"),
+  EXPECT_EQ(message("name = \"n\"\ninput = [1, 0, 8]\nlayers = [\"flatten\"]"),
             "usage: x.toml:2: input has 0, expected a whole number from 1 to 4096");
   EXPECT_EQ(error("name = \"n\"\ninput = [1, 8, 8]"),
             "usage: x.toml:1: the network has no layers. hint: add: layers = [ ... ]");
-  EXPECT_EQ(error("name = \"n\"\ninput = [60000, 4096, 4096]\nlayers = [\"flatten\"]"),
+  EXPECT_EQ(message("name = \"n\"\ninput = [60000, 4096, 4096]\nlayers = [\"flatten\"]"),
             "usage: x.toml:2: the input has 1,006,632,960,000 values, expected at most 268,435,456");
 }
 
@@ -287,24 +423,29 @@ TEST(GraphParser, EndsOnHostileNestingInsteadOfExhaustingTheStack) {
     open += "{ residual = [";
     close += "] }";
   }
-  EXPECT_EQ(error_of([&] { graph_of(open + "\"relu\"" + close); }),
-            "usage: n.toml:3: residual stands inside 16 blocks, expected at most 15");
+  EXPECT_EQ(
+      error_of([&] { graph_of(open + "\"relu\"" + close); }),
+      "usage: n.toml:3: residual stands inside 16 blocks, expected at most 15. hint: write inner blocks one after "
+      "the other");
   std::string dotted;
   for (int i = 0; i < 30000; ++i) dotted += "a.";
   EXPECT_EQ(error_of([&] { parse_graph(dotted + "a = 1", "n.toml"); }),
-            "usage: n.toml:1: the line has more than 1000 dots");
+            "usage: n.toml:1: a key has more than 16 parts. hint: a part is what stands between two dots");
   EXPECT_EQ(error_of([&] { parse_graph(std::string(70000, '#'), "n.toml"); }),
-            "usage: n.toml:1: the network file has 70,000 bytes, expected at most 65,536");
+            "usage: n.toml:1: the file has 70,000 bytes, expected at most 65,536. hint: is it another file than you "
+            "meant?");
   EXPECT_NE(error_of([&] { graph_of(std::string(5000, '[')); }), "");
 }
 
 TEST(GraphParser, RefusesLargeValuesBeforeTheyOverflow) {
-  EXPECT_EQ(
-      error_of([] { graph_of(R"({ conv = 65536, kernel = 1 }, "flatten")", "[1, 4096, 4096]"); }),
-      "usage: n.toml:3: conv1 gives 65536*4096*4096 = 1,099,511,627,776 values a sample, expected at most 268,435,456");
+  EXPECT_EQ(error_of([] { graph_of(R"({ conv = 65536, kernel = 1 }, "flatten")", "[1, 4096, 4096]"); }),
+            "usage: n.toml:3: conv1 gives 65536*4096*4096 = 1,099,511,627,776 values a sample, expected at most "
+            "268,435,456. hint: "
+            "take fewer channels, or pool or stride before it");
   EXPECT_EQ(
       error_of([] { graph_of(R"({ conv = 65536, kernel = 64 }, "flatten")", "[4096, 64, 64]"); }),
-      "usage: n.toml:3: conv1 brings the network to 1,099,511,693,312 parameters, expected at most 2,147,483,648");
+      "usage: n.toml:3: conv1 brings the network to 1,099,511,693,312 parameters, expected at most 2,147,483,648. "
+      "hint: take fewer channels or outputs; a pool before \"flatten\" makes the dense layer behind it small");
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "mien/network/network.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -243,22 +245,15 @@ TEST(Network, SharesParametersWithCopiesButNotWithClones) {
   EXPECT_EQ(network.tensors().size(), network.graph().parameter_specs().size());
 }
 
-TEST(Network, HasTheGradientThatFiniteDifferencesGive) {
-  // In float64, so that the difference quotient is exact to about 1e-9: any wrong backward would show.
-  const Network network(graph_of(R"(
-      { conv = 4, kernel = [4, 3], padding = "same" }, "batch_norm", { leaky_relu = 0.1 },
-      { residual = [
-          { conv = 6, kernel = 3, padding = 1, stride = 2, bias = false }, "batch_norm", "silu"
-        ], shortcut = [{ avg_pool = 2 }, { conv = 6, kernel = 1 }] }, "relu",
-      { squeeze_excite = 2 }, { depthwise = 3, padding = 1 }, { max_pool = 2, padding = 1 }, "flatten",
-      { dense = 8 }, "batch_norm", "sigmoid", { dense = 3 })",
-                                 "[2, 8, 8]"),
-                        11);
+/// Directional derivatives of a loss by all parameters and the images, against difference quotients. In float64,
+/// which makes those exact to about 1e-9: any wrong backward would show.
+void expect_gradients_as_finite_differences(const std::string& layers, Mode mode, double spread) {
+  const Network network(graph_of(layers, "[2, 8, 8]"), 11);
   for (const at::Tensor& tensor : network.tensors()) tensor.set_data(tensor.to(at::kDouble));
-  at::Tensor images = random_images(network.graph(), 5).to(at::kDouble).set_requires_grad(true);
+  at::Tensor images =
+      (random_images(network.graph(), 5) * spread - spread / 2 + 0.5).to(at::kDouble).set_requires_grad(true);
   const at::Tensor weights = random_images(graph_of(R"("flatten")", "[1, 5, 3]"), 1, 9).reshape({5, 3}).to(at::kDouble);
-  const auto loss = [&] { return (network.forward(images, Mode::training) * weights).sum(); };
-
+  const auto loss = [&] { return (network.forward(images, mode) * weights).sum(); };
   loss().backward();
   std::vector<at::Tensor> variables = network.trainable();
   std::vector<std::string> names = network.trainable_names();
@@ -277,8 +272,85 @@ TEST(Network, HasTheGradientThatFiniteDifferencesGive) {
     const double below = loss().item<double>();
     variables[i].copy_(value);
     const double found = (variables[i].grad() * direction).sum().item<double>();
-    EXPECT_NEAR(found, (above - below) / (2 * kStep), 1e-6 * (1 + std::abs(found))) << names[i];
+    EXPECT_NEAR(found, (above - below) / (2 * kStep), 1e-6 * (1 + std::abs(found))) << layers << ": " << names[i];
   }
+}
+
+TEST(Network, HasTheGradientThatFiniteDifferencesGive) {
+  expect_gradients_as_finite_differences(R"(
+      { conv = 4, kernel = [4, 3], padding = "same" }, "batch_norm", { leaky_relu = 0.1 },
+      { residual = [
+          { conv = 6, kernel = 3, padding = 1, stride = 2, bias = false }, "batch_norm", "silu"
+        ], shortcut = [{ avg_pool = 2 }, { conv = 6, kernel = 1 }] }, "relu",
+      { squeeze_excite = 2 }, { depthwise = 3, padding = 1 }, { max_pool = 2, padding = 1 }, "flatten",
+      { dense = 8 }, "batch_norm", "sigmoid", { dense = 3 })",
+                                         Mode::training,
+                                         1);
+}
+
+constexpr const char* kNewKinds = R"(
+  { conv = 6, kernel = 3, padding = 1 }, { group_norm = 2 }, "gelu",
+  { concat = [[{ conv = 3, kernel = 1 }, "layer_norm", "elu"], [{ max_pool = 3, stride = 1, padding = 1 }, "hardswish"], []] },
+  { conv = 8, kernel = 3, stride = 2 }, "softplus", "layer_norm", "global_max_pool", "flatten", { dense = 6 }, "tanh",
+  { group_norm = 3 }, { concat = [["layer_norm", "sigmoid"], [{ elu = 0.3 }]] }, { dense = 3 })";
+
+TEST(Network, DifferentiatesEveryNormalizationActivationAndJoin) {
+  expect_gradients_as_finite_differences(kNewKinds, Mode::training, 4);
+  expect_gradients_as_finite_differences(kNewKinds, Mode::evaluation, 4);
+}
+
+TEST(Network, ComputesFusedAndInPlaceWhatItComputesLayerByLayer) {
+  const Network network(graph_of(kNewKinds, "[2, 8, 8]"), 3);
+  const at::NoGradGuard no_grad;
+  const at::Tensor images = random_images(network.graph(), 4) * 4 - 2;
+  const at::Tensor kept = images.clone();
+  const at::Tensor alone = network.forward_visit(images, Mode::evaluation, [](int, const at::Tensor&) {});
+  EXPECT_LT(relative_difference(network.forward(images, Mode::evaluation), alone), 1e-5);
+  EXPECT_TRUE(at::equal(images, kept));
+  Network plain = network;
+  plain.set_fused(false);
+  EXPECT_LT(relative_difference(plain.forward(images, Mode::evaluation), alone), 1e-5);
+  for (int layer = 0; layer < static_cast<int>(network.graph().layers.size()); ++layer) {
+    const at::Tensor rest =
+        network.forward_after(network.forward_until(images, Mode::evaluation, layer), Mode::evaluation, layer);
+    EXPECT_LT(relative_difference(rest, alone), 1e-5) << network.graph().layers[static_cast<size_t>(layer)].name;
+  }
+}
+
+/// Output of the only layer before "flatten" for images of ramps.
+at::Tensor output_of(const std::string& layer, const at::Tensor& images) {
+  const std::string input = fmt::format("[{}, {}, {}]", images.size(1), images.size(2), images.size(3));
+  const Network network(graph_of(layer + ", \"flatten\"", input), 1);
+  const at::NoGradGuard no_grad;
+  return network.forward(images, Mode::evaluation).view({-1});
+}
+
+TEST(Network, ComputesActivationsByTheirFormulas) {
+  const std::vector<float> values{-4, -2.5F, -1, -0.25F, 0, 0.5F, 1.5F, 4};
+  const at::Tensor images = at::tensor(values).view({1, 1, 2, 4});
+  const auto expect = [&](const std::string& layer, const std::function<double(double)>& formula) {
+    const at::Tensor found = output_of(layer, images);
+    for (size_t i = 0; i < values.size(); ++i) {
+      EXPECT_NEAR(found[static_cast<int64_t>(i)].item<double>(), formula(values[i]), 1e-6) << layer << ' ' << values[i];
+    }
+  };
+  expect("{ elu = 0.5 }", [](double x) { return x > 0 ? x : 0.5 * (std::exp(x) - 1); });
+  expect("\"gelu\"", [](double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); });
+  expect("\"hardswish\"", [](double x) { return x * std::clamp(x + 3, 0.0, 6.0) / 6; });
+  expect("\"softplus\"", [](double x) { return std::log1p(std::exp(x)); });
+  expect("\"tanh\"", [](double x) { return std::tanh(x); });
+}
+
+TEST(Network, NormalizesGroupsOverPixelsAndLayersOverChannels) {
+  const Graph shape = graph_of("\"flatten\"", "[4, 3, 5]");
+  const at::Tensor images = random_images(shape, 2) * 3;
+  const auto normalized = [](const at::Tensor& x, int64_t dimension) {
+    const at::Tensor mean = x.mean({dimension}, true);
+    return (x - mean) / ((x - mean).pow(2).mean({dimension}, true) + 1e-5).sqrt();
+  };
+  const at::Tensor groups = normalized(images.reshape({2, 2, 30}), 2).reshape({-1});
+  EXPECT_LT(relative_difference(output_of("{ group_norm = 2 }", images), groups), 1e-5);
+  EXPECT_LT(relative_difference(output_of("\"layer_norm\"", images), normalized(images, 1).reshape({-1})), 1e-5);
 }
 
 TEST(Network, RunsOneLayerAlone) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -5,6 +6,7 @@
 #include "core/temporary_folder.h"
 #include "network/helpers.h"
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
@@ -66,7 +68,52 @@ TEST_F(Weights, OfAPyTorchStateDictLoadIntoANetworkOnly) {
   EXPECT_TRUE(at::equal(network.tensor("conv3.weight"), tensor_of(file, "conv3.weight")));
   EXPECT_EQ(error_of([&] { load_weights(state_dict); }),
             "bad data: cannot load " + state_dict.string() +
-                ": its metadata has no 'mien.format', expected weights that Mien wrote");
+                ": its metadata has no 'mien.format', expected weights that Mien wrote. hint: `mien import " +
+                state_dict.string() +
+                " --network NAME --classes A,B,...` writes weights with the four keys mien.format, mien.network, "
+                "mien.classes, mien.normalization");
+}
+
+TEST_F(Weights, ThatAreNotNumbersAreRefused) {
+  const std::string file = path("w.safetensors").string();
+  const auto error_with = [&](const char* tensor, float value) {
+    Network network(graph_of(kLayers), 3);
+    network.tensor(tensor).detach().view(-1)[1].fill_(value);
+    save_weights(file, network, info_);
+    Network other(graph_of(kLayers), 4);
+    const std::string message = error_of([&] { load_weights(file); });
+    EXPECT_EQ(error_of([&] { load_weights_into(file, other); }), message);
+    return message;
+  };
+  const std::string begin = "bad data: cannot load " + file + " into network n: tensor ";
+  const std::string hint =
+      ". hint: the training that wrote it diverged, or the file is damaged; take the weights of another epoch";
+  EXPECT_EQ(error_with("conv1.bias", NAN), begin + "'conv1.bias' holds nan, expected finite numbers" + hint);
+  EXPECT_EQ(error_with("dense1.weight", -INFINITY),
+            begin + "'dense1.weight' holds -inf, expected finite numbers" + hint);
+  EXPECT_EQ(error_with("batch_norm1.running_mean", INFINITY),
+            begin + "'batch_norm1.running_mean' holds inf, expected finite numbers" + hint);
+  EXPECT_EQ(error_with("batch_norm1.running_var", -0.5F),
+            begin + "'batch_norm1.running_var' holds -0.5, expected variances, at least 0" + hint);
+  EXPECT_EQ(error_with("conv1.bias", 0), "");
+}
+
+TEST_F(Weights, OfAHugeNetworkAreRefusedBeforeItIsMade) {
+  // 8 GB of parameters that the file names and does not hold
+  const std::string huge =
+      file_of("{ conv = 8, kernel = 3 }, \"flatten\", { dense = 1000000 }, { dense = 2 }", "[1, 16, 16]");
+  write_safetensors(
+      path("w"),
+      {},
+      {{"mien.format", "1"}, {"mien.network", huge}, {"mien.classes", "[]"}, {"mien.normalization", "scale"}});
+  EXPECT_EQ(
+      error_of([&] {
+        load_weights(path("w"));
+      }).find("bad data: cannot load " + path("w").string() + " into network n: the file has no tensor 'conv1.weight'"),
+      0U);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  EXPECT_LT(usage.ru_maxrss, 2'000'000) << "KiB";
 }
 
 TEST_F(Weights, OfAnotherNetworkAreRefusedAndChangeNothing) {
@@ -80,7 +127,7 @@ TEST_F(Weights, OfAnotherNetworkAreRefusedAndChangeNothing) {
     return message;
   };
   const std::string begin = "bad data: cannot load " + file + " into network n: ";
-  const std::string hint = ". hint: these are the weights of another network";
+  const std::string hint = ". hint: these are the weights of another network; `mien import` reads other names";
   EXPECT_EQ(error(R"({ conv = 3, kernel = 3 }, "batch_norm", { conv = 4, kernel = [1, 3] }, "flatten", { dense = 5 })"),
             begin + "tensor 'dense1.weight' has shape [2,96], expected [5,96]" + hint);
   EXPECT_EQ(error(R"({ conv = 3, kernel = 3 }, "batch_norm", { conv = 4, kernel = [1, 3] }, "flatten", { dense = 2 },

@@ -9,6 +9,7 @@
 #include "mien/cli/data_commands.h"
 #include "mien/cli/explain_commands.h"
 #include "mien/cli/help.h"
+#include "mien/cli/import_command.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -289,6 +290,15 @@ class NetworksTwinCommand final : public NetworkCommand {
   }
 };
 
+class NetworksLayersCommand final : public Command {
+ public:
+  int run(const Call& call) override {
+    const std::string text = network::layer_reference();
+    call.terminal.result(text, line_of({{"markdown", text}}));
+    return 0;
+  }
+};
+
 class NetworksSummaryCommand final : public NetworkCommand {
   void show(const network::Graph& graph, Terminal& terminal) override {
     ordered_json json = graph_object(graph);
@@ -302,7 +312,7 @@ class NetworksSummaryCommand final : public NetworkCommand {
            {"parameters", layer.trainable_parameters() + layer.buffers()},
            {"multiply_adds", layer.multiply_adds()}});
     }
-    terminal.result(network::summary_table(graph) + "\n" + network::shape_table(graph), json.dump(2) + "\n");
+    terminal.result(network::summary_table(graph), json.dump(2) + "\n");
   }
 };
 
@@ -488,12 +498,17 @@ const std::vector<CommandSpec>& command_table() {
         {"report", "Networks", "write a run's report.html again", make<ReportCommand>()},
         {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()},
         {"networks list", "Networks", "the built-in networks with their sizes", make<NetworksListCommand>()},
+        {"networks layers",
+         "Networks",
+         "every layer of a network file with its keys, ranges and defaults",
+         make<NetworksLayersCommand>()},
         {"networks show", "Networks", "a network's file, ready to copy and change", make<NetworksShowCommand>()},
         {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds", make<NetworksSummaryCommand>()},
         {"networks twin",
          "Networks",
          "a dense network with as many parameters, as a network file",
          make<NetworksTwinCommand>()}};
+    for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     commands.push_back({"bench all",

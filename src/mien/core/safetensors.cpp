@@ -4,7 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <functional>
+#include <fstream>
 #include <stdexcept>
 #include <unordered_set>
 #include <utility>
@@ -14,6 +14,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/progress.h"
 #include "mien/core/text.h"
 
 namespace mien {
@@ -40,31 +41,154 @@ constexpr std::array<std::pair<std::string_view, int64_t>, 15> kTypes{{{"F64", 8
                                                                        {"BOOL", 1}}};
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
-/// The header may be one object of objects; deeper nesting or a duplicate name is refused while parsing.
-class HeaderGuard {
+int64_t natural(uint64_t number) { return number > (uint64_t{1} << 48) ? -1 : static_cast<int64_t>(number); }
+
+/// One tensor as the header describes it.
+struct Described {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> offsets;
+  bool has_dtype = false, has_shape = false, has_offsets = false;
+};
+
+/// Reads the header in one pass, in time and memory that grow with its length only, and stops at the first thing that
+/// a header does not have. `problem` then says what it is.
+class HeaderReader : public nlohmann::json_sax<json> {
  public:
-  bool operator()(int depth, json::parse_event_t event, const json& parsed) {
-    if (depth > 3) too_deep_ = true;  // the deepest thing allowed: a number in a tensor's shape
-    if (event == json::parse_event_t::key && depth == 1 && duplicate_.empty()) {
-      const auto& name = parsed.get_ref<const std::string&>();
-      if (!names_.insert(name).second) duplicate_ = quote_sample(name);
+  std::map<std::string, std::string> metadata;
+  std::vector<Described> tensors;
+  std::string problem;
+
+  bool start_object(size_t) override {
+    if (depth_ == 0 || (depth_ == 1 && !in_list_)) {
+      ++depth_;
+      return true;
     }
-    return !too_deep_;
+    return misplaced("an object");
   }
-  bool too_deep() const { return too_deep_; }
-  /// The first name that stands twice, quoted; empty if there is none.
-  const std::string& duplicate() const { return duplicate_; }
+  bool end_object() override {
+    --depth_;
+    if (depth_ != 1 || in_metadata_) return true;
+    const Described& tensor = tensors.back();
+    if (tensor.has_dtype && tensor.has_shape && tensor.has_offsets && tensor.offsets.size() == 2) return true;
+    return fail(fmt::format("tensor {} lacks dtype, shape or data_offsets", quote_sample(tensor.name)));
+  }
+  bool key(std::string& name) override {
+    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while reading a safetensors header");
+    key_ = name;
+    if (depth_ == 1) return start_entry();
+    bool is_new = true;
+    if (in_metadata_) {
+      is_new = !metadata.contains(name);
+    } else {
+      Described& tensor = tensors.back();
+      is_new = !((name == "dtype" && std::exchange(tensor.has_dtype, true)) ||
+                 (name == "shape" && std::exchange(tensor.has_shape, true)) ||
+                 (name == "data_offsets" && std::exchange(tensor.has_offsets, true)));
+    }
+    return is_new || fail(fmt::format("its header names {} twice", quote_sample(name)));
+  }
+  bool start_array(size_t) override {
+    if (depth_ != 2 || in_list_ || in_metadata_ || (key_ != "shape" && key_ != "data_offsets"))
+      return misplaced("a list");
+    in_list_ = true;
+    return true;
+  }
+  bool end_array() override {
+    in_list_ = false;
+    return true;
+  }
+  bool string(std::string& value) override {
+    if (depth_ != 2 || in_list_ || (!in_metadata_ && key_ != "dtype")) return misplaced("a text");
+    if (in_metadata_) {
+      metadata.emplace(key_, std::move(value));
+    } else {
+      tensors.back().dtype = std::move(value);
+    }
+    return true;
+  }
+  bool number_unsigned(uint64_t value) override {
+    if (!in_list_) return misplaced("a number");
+    std::vector<int64_t>& list = key_ == "shape" ? tensors.back().shape : tensors.back().offsets;
+    const size_t most = key_ == "shape" ? kMostDimensions : 2;
+    if (natural(value) < 0 || list.size() == most) {
+      return fail(fmt::format("tensor {} has an impossible {}", quote_sample(tensors.back().name), key_));
+    }
+    list.push_back(natural(value));
+    return true;
+  }
+  bool number_integer(int64_t) override { return misplaced("a negative number"); }
+  bool number_float(double, const std::string&) override { return misplaced("a fraction"); }
+  bool boolean(bool) override { return misplaced("true or false"); }
+  bool null() override { return misplaced("null"); }
+  bool binary(json::binary_t&) override { return misplaced("binary data"); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return fail("its header is not a JSON object");
+  }
 
  private:
-  bool too_deep_ = false;
-  std::string duplicate_;
+  bool start_entry() {
+    in_metadata_ = key_ == "__metadata__";
+    if (!names_.insert(key_).second) return fail(fmt::format("its header names {} twice", quote_sample(key_)));
+    if (in_metadata_) return true;
+    if (tensors.size() == kMostTensors) return fail(fmt::format("it has more than {} tensors", kMostTensors));
+    tensors.push_back({.name = key_});
+    return true;
+  }
+  bool fail(std::string what) {
+    if (problem.empty()) problem = std::move(what);
+    return false;
+  }
+  bool misplaced(std::string_view what) {
+    if (depth_ == 0) return fail("its header is not a JSON object");
+    if (in_metadata_) {
+      return fail(depth_ == 1 ? "__metadata__ is not an object of texts"
+                              : fmt::format("metadata {} is {}, expected a text", quote_sample(key_), what));
+    }
+    if (in_list_ && (what == "a list" || what == "an object")) return fail("its header is nested too deeply");
+    const std::string name = quote_sample(tensors.back().name);
+    if (depth_ == 1) return fail(fmt::format("tensor {} is {}, expected dtype, shape and data_offsets", name, what));
+    return fail(fmt::format("tensor {} has {} for {}", name, what, quote_sample(key_)));
+  }
+
+  int depth_ = 0;  ///< 1: among tensors; 2: in a tensor's object or in the metadata's
+  bool in_list_ = false;
+  bool in_metadata_ = false;
+  std::string key_;
   std::unordered_set<std::string> names_;
 };
 
-int64_t natural(const json& value) {
-  if (!value.is_number_unsigned()) return -1;
-  const auto number = value.get<uint64_t>();
-  return number > (uint64_t{1} << 48) ? -1 : static_cast<int64_t>(number);
+[[noreturn]] void refuse(const std::string& origin, const std::string& what, const std::string& hint = {}) {
+  throw_bad_data(fmt::format("cannot read {} as safetensors: {}", origin, what),
+                 hint.empty() ? "the file is damaged or not a safetensors file; write it again from its source" : hint);
+}
+
+/// Refuses files of other kinds that hold weights, by their first bytes.
+void refuse_other_formats(std::string_view begin, const std::string& origin) {
+  const char* const save =
+      "in Python: safetensors.torch.save_file(model.state_dict(), \"weights.safetensors\"), then `mien import`";
+  if (begin.starts_with("PK\x03\x04") || begin.starts_with("\x80\x02") || begin.starts_with("\x80\x04")) {
+    refuse(origin, "it is a pickle or a zip archive, such as PyTorch's .pt and .pth files", save);
+  }
+  if (begin.starts_with("\x89HDF")) {
+    refuse(origin, "it is an HDF5 file, such as Keras's .h5", "write its arrays with Python's safetensors.numpy");
+  }
+  if (begin.starts_with("\x1f\x8b")) refuse(origin, "it is a gzip archive", "unpack it first");
+  if (begin.starts_with("version https://git-lfs")) {
+    refuse(origin, "it is a Git LFS pointer, not the file itself", "fetch it: git lfs pull");
+  }
+}
+
+/// Checks a header's length, which the first 8 bytes of a file of `file_bytes` give.
+uint64_t header_length(std::string_view begin, uint64_t file_bytes, const std::string& origin) {
+  refuse_other_formats(begin, origin);
+  if (file_bytes < 8) refuse(origin, fmt::format("it has {} bytes, expected at least 8", file_bytes));
+  uint64_t length = 0;
+  std::memcpy(&length, begin.data(), 8);
+  const uint64_t most = std::min<uint64_t>(kMostHeaderBytes, file_bytes - 8);
+  if (length > most) refuse(origin, fmt::format("its header length is {}, expected at most {}", length, most));
+  return length;
 }
 
 }  // namespace
@@ -76,95 +200,106 @@ std::optional<int64_t> dtype_size(std::string_view dtype) {
   return std::nullopt;
 }
 
-SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
-  auto file = std::make_shared<MappedFile>(path);
-  SafetensorsFile result = parse(file->text(), path.string());
-  result.storage_ = std::move(file);
+SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, const HeaderCheck& check) {
+  const std::string origin = path.string();
+  std::error_code ignored;
+  std::string begin;  // of the file: its header's length and the header
+  if (std::filesystem::is_regular_file(path, ignored)) {
+    std::ifstream file(path, std::ios::binary);
+    const uint64_t size = std::filesystem::file_size(path, ignored);
+    const auto read_to = [&](uint64_t bytes) {
+      const size_t done = begin.size();
+      begin.resize(bytes);
+      file.read(begin.data() + done, static_cast<std::streamsize>(bytes - done));
+      begin.resize(done + static_cast<size_t>(file.gcount()));
+    };
+    read_to(8);
+    // What cannot be opened is left to FileCopy, which says why.
+    if (begin.size() == 8 && !ignored) {
+      const uint64_t length = header_length(begin, size, origin);
+      read_to(8 + length);
+      const SafetensorsFile header =
+          parse_header(std::string_view(begin).substr(8), size - std::min<uint64_t>(size, 8 + length), origin);
+      if (check) check(header);
+    }
+  }
+  const auto copy = std::make_shared<const FileCopy>(path);
+  SafetensorsFile result = parse(copy->text(), origin);
+  if (begin.size() > 8 && !copy->text().starts_with(begin)) {
+    refuse(origin, "it was changed while it was read", "wait until nothing writes it");
+  }
+  if (check && begin.size() <= 8) check(result);
+  result.storage_ = copy;
   return result;
 }
 
 SafetensorsFile SafetensorsFile::parse(std::string_view bytes, const std::string& origin) {
-  const auto fail = [&](const std::string& what) {
-    throw_bad_data(fmt::format("cannot read {} as safetensors: {}", origin, what),
-                   "the file is damaged or not a safetensors file; write it again from its source");
-  };
-  if (bytes.size() < 8) fail(fmt::format("it has {} bytes, expected at least 8", bytes.size()));
-  uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data(), 8);
-  if (header_bytes > kMostHeaderBytes || header_bytes > bytes.size() - 8) {
-    fail(fmt::format("its header length is {}, expected at most {}",
-                     header_bytes,
-                     std::min<uint64_t>(kMostHeaderBytes, bytes.size() - 8)));
-  }
-  HeaderGuard guard;
-  const json header = json::parse(bytes.substr(8, header_bytes), std::ref(guard), /*allow_exceptions=*/false);
-  if (guard.too_deep()) fail("its header is nested too deeply");
-  if (header.is_discarded() || !header.is_object()) fail("its header is not a JSON object");
-  if (!guard.duplicate().empty()) fail(fmt::format("its header names {} twice", guard.duplicate()));
+  const uint64_t length = header_length(bytes.substr(0, 64), bytes.size(), origin);
+  SafetensorsFile result = parse_header(bytes.substr(8, length), bytes.size() - 8 - length, origin);
+  result.attach(bytes);
+  return result;
+}
 
+SafetensorsFile SafetensorsFile::parse_header(std::string_view header, uint64_t data_bytes, const std::string& origin) {
+  HeaderReader reader;
+  const bool is_read = json::sax_parse(header.begin(), header.end(), &reader);
+  if (!is_read) refuse(origin, reader.problem.empty() ? "its header is not a JSON object" : reader.problem);
+
+  std::stable_sort(reader.tensors.begin(), reader.tensors.end(), [](const Described& a, const Described& b) {
+    return a.offsets < b.offsets;
+  });
   SafetensorsFile result;
   result.origin_ = origin;
-  const std::string_view data = bytes.substr(8 + header_bytes);
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") {
-      if (!entry.is_object()) fail("__metadata__ is not an object of texts");
-      for (const auto& [key, value] : entry.items()) {
-        if (!value.is_string()) fail(fmt::format("metadata {} is not a text", quote_sample(key)));
-        result.metadata_.emplace(key, value.get<std::string>());
-      }
-      continue;
+  result.metadata_ = std::move(reader.metadata);
+  int64_t reached = 0;
+  for (Described& tensor : reader.tensors) {
+    const std::string shown = quote_sample(tensor.name);
+    const auto element = dtype_size(tensor.dtype);
+    if (!element) {
+      refuse(origin, fmt::format("tensor {} has the unknown dtype {}", shown, quote_sample(tensor.dtype)));
     }
-    const std::string shown = quote_sample(name);
-    if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") ||
-        !entry["dtype"].is_string() || !entry["shape"].is_array() || !entry["data_offsets"].is_array() ||
-        entry["data_offsets"].size() != 2) {
-      fail(fmt::format("tensor {} lacks dtype, shape or data_offsets", shown));
-    }
-    NamedArray array{.name = name, .dtype = entry["dtype"].get<std::string>(), .shape = {}, .bytes = {}};
-    const auto element = dtype_size(array.dtype);
-    if (!element) fail(fmt::format("tensor {} has the unknown dtype {}", shown, quote_sample(array.dtype)));
     int64_t expected = *element;
-    for (const json& value : entry["shape"]) {
-      const int64_t size = natural(value);
-      if (size < 0) fail(fmt::format("tensor {} has an impossible shape", shown));
-      if (size > 0 && expected > (int64_t{1} << 48) / size) fail(fmt::format("tensor {} is impossibly large", shown));
+    for (const int64_t size : tensor.shape) {
+      if (size > 0 && expected > (int64_t{1} << 48) / size) {
+        refuse(origin, fmt::format("tensor {} is impossibly large", shown));
+      }
       expected *= size;
-      array.shape.push_back(size);
     }
-    const int64_t begin = natural(entry["data_offsets"][0]);
-    const int64_t end = natural(entry["data_offsets"][1]);
-    if (begin < 0 || end < begin) fail(fmt::format("tensor {} has impossible data_offsets", shown));
-    if (static_cast<uint64_t>(end) > data.size()) {
-      fail(fmt::format("tensor {} ends at byte {} of the data, which has {} (a cut file?)", shown, end, data.size()));
+    const int64_t begin = tensor.offsets[0];
+    const int64_t end = tensor.offsets[1];
+    if (end < begin) refuse(origin, fmt::format("tensor {} has impossible data_offsets", shown));
+    if (static_cast<uint64_t>(end) > data_bytes) {
+      refuse(origin,
+             fmt::format("tensor {} ends at byte {} of the data, which has {} (a cut file?)", shown, end, data_bytes));
     }
     if (end - begin != expected) {
-      fail(fmt::format("tensor {} has {} bytes, its shape and dtype need {}", shown, end - begin, expected));
+      refuse(origin, fmt::format("tensor {} has {} bytes, its shape and dtype need {}", shown, end - begin, expected));
     }
-    array.bytes = std::as_bytes(std::span(data.data() + begin, static_cast<size_t>(end - begin)));
-    result.arrays_.push_back(std::move(array));
+    if (begin != reached) refuse(origin, fmt::format("tensor {} overlaps another or leaves a hole before it", shown));
+    reached = end;
+    result.index_.emplace(tensor.name, result.arrays_.size());
+    result.offsets_.push_back({begin, end});
+    result.arrays_.push_back({std::move(tensor.name), std::move(tensor.dtype), std::move(tensor.shape), {}});
   }
-  const auto extent = [](const NamedArray& array) {
-    return std::pair(array.bytes.data(), array.bytes.data() + array.bytes.size());
-  };
-  std::stable_sort(result.arrays_.begin(), result.arrays_.end(), [&](const NamedArray& a, const NamedArray& b) {
-    return extent(a) < extent(b);
-  });
-  uint64_t reached = 0;
-  for (const NamedArray& array : result.arrays_) {
-    if (reinterpret_cast<const char*>(array.bytes.data()) != data.data() + reached) {
-      fail(fmt::format("tensor {} overlaps another or leaves a hole before it", quote_sample(array.name)));
-    }
-    reached += array.bytes.size();
-  }
-  if (reached != data.size()) {
-    fail(fmt::format("it has {} bytes of data, its header describes {}", data.size(), reached));
+  if (static_cast<uint64_t>(reached) != data_bytes) {
+    refuse(origin, fmt::format("it has {} bytes of data, its header describes {}", data_bytes, reached));
   }
   return result;
 }
 
+void SafetensorsFile::attach(std::string_view bytes) {
+  bytes_ = bytes;
+  const uint64_t data_bytes = arrays_.empty() ? 0 : static_cast<uint64_t>(offsets_.back().second);
+  const char* const data = bytes.data() + (bytes.size() - data_bytes);
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    const auto [begin, end] = offsets_[i];
+    arrays_[i].bytes = std::as_bytes(std::span(data + begin, static_cast<size_t>(end - begin)));
+  }
+}
+
 const NamedArray* SafetensorsFile::find(std::string_view name) const {
-  const auto found = std::find_if(arrays_.begin(), arrays_.end(), [&](const NamedArray& a) { return a.name == name; });
-  return found == arrays_.end() ? nullptr : &*found;
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &arrays_[found->second];
 }
 
 std::span<const float> SafetensorsFile::floats(std::string_view name) const {

@@ -8,11 +8,11 @@
 #include "mien/core/text.h"
 #include "mien/figures/figure_output.h"
 #include "mien/figures/panels.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::figures {
 namespace {
 
-using network::LayerKind;
 using report::MapRange;
 using report::MapState;
 
@@ -21,11 +21,7 @@ const std::vector<std::string> kPlaceholders{"layer"};
 /// Whether everything from the image to `layer` is linear, so that its gradient is the same for every image.
 bool is_linear(const network::Graph& graph, int layer) {
   const network::Layer& node = graph.layers[static_cast<size_t>(layer)];
-  const bool keeps_linear =
-      node.kind == LayerKind::input || node.kind == LayerKind::conv || node.kind == LayerKind::dense ||
-      node.kind == LayerKind::batch_norm || node.kind == LayerKind::flatten || node.kind == LayerKind::avg_pool ||
-      node.kind == LayerKind::dropout || node.kind == LayerKind::add || node.kind == LayerKind::global_avg_pool;
-  return keeps_linear &&
+  return network::traits(node).is_affine &&
          std::all_of(node.inputs.begin(), node.inputs.end(), [&](int i) { return is_linear(graph, i); });
 }
 

@@ -7,6 +7,7 @@
 #include "mien/core/error.h"
 #include "mien/core/text.h"
 #include "mien/explain/units/filters.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::figures {
 
@@ -61,11 +62,9 @@ int activation_of(const Graph& graph, int layer) {
     }
     if (readers.size() != 1) return layer;
     at = readers.front();
-    const LayerKind kind = graph.layers[static_cast<size_t>(at)].kind;
-    if (kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu ||
-        kind == LayerKind::sigmoid)
-      return at;
-    if (kind != LayerKind::batch_norm) return layer;
+    const network::LayerTraits& facts = network::traits(graph.layers[static_cast<size_t>(at)]);
+    if (facts.is_activation) return at;
+    if (!facts.is_normalization) return layer;
   }
 }
 
@@ -78,9 +77,9 @@ std::vector<int> activations(const Graph& graph) {
 std::vector<int> last_activations(const Graph& graph) {
   std::vector<int> layers;
   for (int i = 1; i < static_cast<int>(graph.layers.size()); ++i) {
-    const LayerKind kind = graph.layers[static_cast<size_t>(i)].kind;
-    if (kind == LayerKind::conv) layers.clear();
-    if (kind == LayerKind::conv || kind == LayerKind::dense) layers.push_back(activation_of(graph, i));
+    const network::Layer& node = graph.layers[static_cast<size_t>(i)];
+    if (node.kind == LayerKind::conv) layers.clear();
+    if (network::traits(node).is_weighted) layers.push_back(activation_of(graph, i));
   }
   return layers;
 }

@@ -13,6 +13,7 @@
 #include "mien/core/text.h"
 #include "mien/network/block.h"
 #include "mien/network/convolution.h"
+#include "mien/network/graph/layer_traits.h"
 #include "mien/network/plan.h"
 
 namespace mien::network {
@@ -29,7 +30,7 @@ at::Tensor uniform_tensor(const ParameterSpec& spec, int64_t fan_in, uint64_t se
 }
 
 at::Tensor fresh_tensor(const ParameterSpec& spec, const Layer& layer, uint64_t seed) {
-  if (layer.kind != LayerKind::batch_norm) {
+  if (!traits(layer).is_normalization) {
     const int64_t fan_in = layer.input_shape.channels / layer.groups *
                            (layer.kind == LayerKind::conv ? layer.kernel_height * layer.kernel_width : 1);
     return uniform_tensor(spec, fan_in, seed);
@@ -47,17 +48,47 @@ at::Tensor in_storage_layout(const at::Tensor& values, const at::Device& device)
   return stored;
 }
 
-at::Tensor activate(const Layer& layer, const at::Tensor& x, bool in_place) {
+at::Tensor activate(const Layer& layer, const at::Tensor& x) {
   switch (layer.kind) {
     case LayerKind::relu:
-      return in_place ? at::relu_(const_cast<at::Tensor&>(x)) : at::relu(x);
+      return at::relu(x);
     case LayerKind::leaky_relu:
-      return in_place ? at::leaky_relu_(const_cast<at::Tensor&>(x), layer.negative_slope)
-                      : at::leaky_relu(x, layer.negative_slope);
+      return at::leaky_relu(x, layer.negative_slope);
+    case LayerKind::elu:
+      return at::elu(x, layer.alpha);
     case LayerKind::silu:
-      return in_place ? at::silu_(const_cast<at::Tensor&>(x)) : at::silu(x);
+      return at::silu(x);
+    case LayerKind::gelu:
+      return at::gelu(x);
+    case LayerKind::hardswish:
+      return at::hardswish(x);
+    case LayerKind::softplus:
+      return at::softplus(x);
+    case LayerKind::tanh:
+      return at::tanh(x);
     default:
-      return in_place ? at::sigmoid_(const_cast<at::Tensor&>(x)) : at::sigmoid(x);
+      return at::sigmoid(x);
+  }
+}
+
+at::Tensor activate_in_place(const Layer& layer, at::Tensor x) {
+  switch (layer.kind) {
+    case LayerKind::relu:
+      return at::relu_(x);
+    case LayerKind::leaky_relu:
+      return at::leaky_relu_(x, layer.negative_slope);
+    case LayerKind::elu:
+      return at::elu_(x, layer.alpha);
+    case LayerKind::silu:
+      return at::silu_(x);
+    case LayerKind::hardswish:
+      return at::hardswish_(x);
+    case LayerKind::tanh:
+      return at::tanh_(x);
+    case LayerKind::sigmoid:
+      return at::sigmoid_(x);
+    default:
+      return activate(layer, x);
   }
 }
 
@@ -69,6 +100,13 @@ void check_statistics(const Layer& layer, const at::Tensor& x) {
 }
 
 at::Tensor normalize(const Layer& layer, const at::Tensor& x, const std::vector<at::Tensor>& own, Mode mode) {
+  if (layer.kind == LayerKind::group_norm) return at::group_norm(x, layer.groups, own[0], own[1], layer.epsilon);
+  if (layer.kind == LayerKind::layer_norm) {
+    const std::vector<int64_t> channels{x.size(1)};
+    if (x.dim() == 2) return at::layer_norm(x, channels, own[0], own[1], layer.epsilon);
+    // Channels-last images are rows of channels already.
+    return at::layer_norm(x.permute({0, 2, 3, 1}), channels, own[0], own[1], layer.epsilon).permute({0, 3, 1, 2});
+  }
   const bool is_training = mode == Mode::training;
   if (is_training) check_statistics(layer, x);
   return at::batch_norm(x,
@@ -118,13 +156,11 @@ at::Tensor run_step(const Step& step,
     case LayerKind::dense:
       return at::linear(x, own[0], layer.bias ? own[1] : none);
     case LayerKind::batch_norm:
+    case LayerKind::group_norm:
+    case LayerKind::layer_norm:
       return normalize(layer, x, own, mode);
-    case LayerKind::relu:
-    case LayerKind::leaky_relu:
-    case LayerKind::silu:
-    case LayerKind::sigmoid:
-      return activate(layer, x, in_place);
     case LayerKind::max_pool:
+    case LayerKind::global_max_pool:
       return at::max_pool2d(x, kernel, stride, step.padding);
     case LayerKind::avg_pool:
       return at::avg_pool2d(x, kernel, stride, step.padding, /*ceil_mode=*/false, /*count_include_pad=*/false);
@@ -138,8 +174,11 @@ at::Tensor run_step(const Step& step,
       return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
     case LayerKind::multiply:
       return in_place ? x.mul_(inputs[1]) : at::mul(x, inputs[1]);
+    case LayerKind::concat:
+      return at::cat(inputs, 1);
+    default:
+      return in_place ? activate_in_place(layer, x) : activate(layer, x);
   }
-  throw_failed(fmt::format("layer {} has no operation", layer.name));
 }
 
 std::vector<std::shared_ptr<PackedWeights>> fresh_caches(size_t layers) {
@@ -162,9 +201,8 @@ Activation activation_of(const Layer& layer) {
 
 Network::Network(Graph graph, uint64_t seed)
     : graph_(std::move(graph)),
-      plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::none))),
-      fused_plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::blocks))),
-      evaluation_plan_(std::make_shared<const Plan>(make_plan(graph_, Fusion::evaluation))),
+      plans_(std::make_shared<PlanCache>()),
+      plan_(&plans_->get(graph_, Fusion::none)),
       specs_(graph_.parameter_specs()),
       layer_tensors_(graph_.layers.size()),
       packed_(fresh_caches(graph_.layers.size())) {
@@ -324,8 +362,7 @@ Fusion Network::fusion_for(const at::Tensor& images_nchw, Mode mode) const {
 
 at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
   check_images(images_nchw);
-  const Fusion fusion = fusion_for(images_nchw, mode);
-  const Plan& plan = fusion == Fusion::none ? *plan_ : fusion == Fusion::blocks ? *fused_plan_ : *evaluation_plan_;
+  const Plan& plan = plans_->get(graph_, fusion_for(images_nchw, mode));
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
   run_steps(plan, 0, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
@@ -342,14 +379,14 @@ std::vector<at::Tensor> Network::forward_until(const at::Tensor& images_nchw, Mo
   check_layer(layer);
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
-  run_steps(make_plan(graph_, fusion_for(images_nchw, mode), layer), 0, layer, outputs, mode);
+  run_steps(plans_->get(graph_, fusion_for(images_nchw, mode), layer), 0, layer, outputs, mode);
   return outputs;
 }
 
 at::Tensor Network::forward_after(std::vector<at::Tensor> outputs, Mode mode, int layer) const {
   check_layer(layer);
   const Fusion fusion = fusion_for(outputs.at(static_cast<size_t>(layer)), mode);
-  run_steps(make_plan(graph_, fusion, layer), layer, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
+  run_steps(plans_->get(graph_, fusion, layer), layer, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
   return outputs.back();
 }
 

@@ -22,6 +22,7 @@ enum class Mode { training, evaluation };
 struct BlockCall;
 enum class Fusion : uint8_t;
 struct Plan;
+class PlanCache;
 struct Step;
 class PackedWeights;
 
@@ -31,8 +32,8 @@ class PackedWeights;
 class Network {
  public:
   /// Fresh parameters: weights and biases uniform in +-1/sqrt(fan_in), as PyTorch's Conv2d and Linear
-  /// (kaiming_uniform with a = sqrt 5); batch norm gamma 1, beta 0, mean 0, variance 1. Each tensor depends on `seed`
-  /// and its own name alone.
+  /// (kaiming_uniform with a = sqrt 5); normalizations gamma 1, beta 0, mean 0, variance 1. Each tensor depends on
+  /// `seed` and its own name alone.
   Network(Graph graph, uint64_t seed);
 
   const Graph& graph() const { return graph_; }
@@ -95,9 +96,8 @@ class Network {
   void run_steps(const Plan& plan, int after, int last, std::vector<at::Tensor>& outputs, Mode mode) const;
 
   Graph graph_;
-  std::shared_ptr<const Plan> plan_;             // of graph_, one step a node
-  std::shared_ptr<const Plan> fused_plan_;       // of graph_, with blocks
-  std::shared_ptr<const Plan> evaluation_plan_;  // of graph_, with convolutions in front of blocks
+  std::shared_ptr<PlanCache> plans_;  // of graph_
+  const Plan* plan_;                  // of plans_: one step a node
   bool is_fused_ = true;
   std::vector<ParameterSpec> specs_;
   std::vector<at::Tensor> tensors_;
@@ -117,18 +117,23 @@ struct WeightsInfo {
 /// number of class names is neither 0 nor the network's, or `extra` has one of those four keys.
 void save_weights(const std::filesystem::path& path, const Network& network, const WeightsInfo& info);
 
+/// Throws Error(bad_data) naming the first of a graph's tensors, in the order of parameter_specs(), that holds a value
+/// which is not finite, or a running variance below 0. `origin` is the file's name in messages.
+void check_values(const Graph& graph, const std::vector<at::Tensor>& tensors, const std::string& origin);
+
 struct LoadedWeights {
   Network network;
   WeightsInfo info;
   std::string hash;  ///< checksum of the file
 };
 /// Rebuilds network and facts from a weights file alone. Throws Error(bad_data) if the file is damaged, is not Mien's
-/// (no network in its metadata), or its tensors do not fit its network.
+/// (no network in its metadata), its tensors do not fit its network (which is found before memory is taken for either),
+/// or a value is not finite.
 LoadedWeights load_weights(const std::filesystem::path& path);
 
 /// Copies a safetensors file's tensors into `network`; a PyTorch state dict's `num_batches_tracked` are passed over.
 /// Throws Error(bad_data), with `network` unchanged, naming the first tensor that is missing, left over, not float32,
-/// or of another shape ("weights of another network").
+/// of another shape ("weights of another network"), or not finite.
 void load_weights_into(const std::filesystem::path& path, Network& network);
 
 }  // namespace mien::network

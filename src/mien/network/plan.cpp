@@ -2,30 +2,15 @@
 
 #include <algorithm>
 
+#include "mien/network/graph/layer_traits.h"
+
 namespace mien::network {
 namespace {
 
-/// Operations whose output may be the memory of their input: flatten is a view of it, dropout passes it on in
-/// evaluation mode.
-bool may_share_memory(LayerKind kind) { return kind == LayerKind::flatten || kind == LayerKind::dropout; }
-
-bool can_overwrite(LayerKind kind) {
-  switch (kind) {
-    case LayerKind::relu:
-    case LayerKind::leaky_relu:
-    case LayerKind::silu:
-    case LayerKind::sigmoid:
-    case LayerKind::add:
-    case LayerKind::multiply:
-      return true;
-    default:
-      return false;
-  }
-}
-
 auto& at(auto& values, int index) { return values[static_cast<size_t>(index)]; }
 
-bool is_activation(LayerKind kind) {
+/// Activations that blocks compute themselves.
+bool is_fusible_activation(LayerKind kind) {
   return kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu;
 }
 
@@ -55,7 +40,7 @@ Plan plan_memory(const Graph& graph, Fusion fusion, Steps steps, int barrier) {
   std::vector<int> owner_read(graph.layers.size());  // of a node's memory, by whatever name
   for (const Step& step : steps) {
     const int node = step.output();
-    const bool shares = !step.block && may_share_memory(at(graph.layers, node).kind);
+    const bool shares = !step.block && traits(at(graph.layers, node)).may_share_memory;
     at(owner, node) = shares ? at(owner, step.inputs.front()) : node;
     at(last_read, node) = node;
     for (const int input : step.inputs) {
@@ -72,11 +57,10 @@ Plan plan_memory(const Graph& graph, Fusion fusion, Steps steps, int barrier) {
     const int memory = at(owner, step.inputs.front());
     const bool is_callers = memory == 0 || (memory <= barrier && node > barrier);
     const bool can =
-        step.block ? step.block->max_pool < 0 && step.convolution < 0 : can_overwrite(at(graph.layers, node).kind);
+        step.block ? step.block->max_pool < 0 && step.convolution < 0 : traits(at(graph.layers, node)).can_overwrite;
     step.may_overwrite = can && !is_callers && at(owner_read, memory) == node;
     if (step.block) {
-      const LayerKind producer = at(graph.layers, step.inputs.front()).kind;
-      step.block->may_reuse = (producer == LayerKind::conv || producer == LayerKind::dense) &&
+      step.block->may_reuse = traits(at(graph.layers, step.inputs.front())).is_weighted &&
                               step.inputs.front() > barrier && at(last_read, step.inputs.front()) == node &&
                               std::count(step.inputs.begin(), step.inputs.end(), step.inputs.front()) == 1;
     }
@@ -115,11 +99,11 @@ class BlockFinder {
       step_.padding = alone.padding;
       take(step_.convolution);
     }
-    const bool starts_with_activation = is_activation(kind());
+    const bool starts_with_activation = is_fusible_activation(kind());
     if (starts_with_activation && kind_after(next_) == LayerKind::batch_norm) take(block.before);
     if (kind() == LayerKind::batch_norm) take(block.batch_norm);
     if (kind() == LayerKind::add && add_fits() && step_.convolution < 0) take_add(block.add);
-    if (block.before < 0 && is_activation(kind())) take(block.after);
+    if (block.before < 0 && is_fusible_activation(kind())) take(block.after);
     if (block.add < 0 && next_ >= 0 && is_fusible_pool(at(graph_.layers, next_))) take(block.max_pool);
     if (block.add < 0 && kind() == LayerKind::dropout) take(block.dropout);
     // One activation or add alone is libtorch's single pass already.
@@ -181,6 +165,13 @@ Plan make_plan(const Graph& graph, Fusion fusion, int barrier) {
   // A block runs where its last node stands: by then an add's other operand is there.
   std::stable_sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) { return a.output() < b.output(); });
   return plan_memory(graph, fusion, std::move(steps), barrier);
+}
+
+const Plan& PlanCache::get(const Graph& graph, Fusion fusion, int barrier) {
+  const std::lock_guard lock(mutex_);
+  const auto [found, is_new] = plans_.try_emplace({fusion, barrier});
+  if (is_new) found->second = make_plan(graph, fusion, barrier);
+  return found->second;
 }
 
 }  // namespace mien::network

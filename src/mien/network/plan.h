@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "mien/network/graph/graph.h"
@@ -58,5 +61,16 @@ struct Plan {
 /// The plan of a checked graph. The nodes up to `barrier` are computed by steps of their own, so that a pass can stop
 /// there and another one go on; what they give is the caller's, as the images are, and no later step changes it.
 Plan make_plan(const Graph& graph, Fusion fusion, int barrier = 0);
+
+/// Plans of one graph, each made when it is first asked for. May be asked from several threads.
+class PlanCache {
+ public:
+  /// As make_plan; always for the same graph. The plan lives as long as the cache.
+  const Plan& get(const Graph& graph, Fusion fusion, int barrier = 0);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::pair<Fusion, int>, Plan> plans_;
+};
 
 }  // namespace mien::network

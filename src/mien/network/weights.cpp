@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -25,6 +27,7 @@ constexpr const char* kClassesKey = "mien.classes";
 constexpr const char* kNormalizationKey = "mien.normalization";
 constexpr std::array kOwnKeys{kFormatKey, kNetworkKey, kClassesKey, kNormalizationKey};
 constexpr const char* kFormat = "1";
+constexpr size_t kMostClassesBytes = 1 << 20;
 
 /// Counts batches in PyTorch's state dicts; nothing is computed from it.
 constexpr std::string_view kIgnoredSuffix = ".num_batches_tracked";
@@ -33,13 +36,12 @@ bool is_own_key(const std::string& key) { return std::find(kOwnKeys.begin(), kOw
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
 
-/// `file`'s tensors in the order of parameter_specs(), as [shape] float32 on the CPU, after checking all of them.
-std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph& graph) {
+/// Compares the names, types and shapes of `file`'s tensors with the network's; the header is enough for that.
+void check_tensors(const SafetensorsFile& file, const Graph& graph) {
   const auto fail = [&](const std::string& what) {
     throw_bad_data(fmt::format("cannot load {} into network {}: {}", file.origin(), graph.name, what),
-                   "these are the weights of another network");
+                   "these are the weights of another network; `mien import` reads other names");
   };
-  std::vector<at::Tensor> tensors;
   std::set<std::string> expected;
   for (const ParameterSpec& spec : graph.parameter_specs()) {
     const NamedArray* array = file.find(spec.name);
@@ -49,9 +51,6 @@ std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph
       fail(fmt::format(
           "tensor '{}' has shape {}, expected {}", spec.name, shape_text(array->shape), shape_text(spec.shape)));
     }
-    at::Tensor values = at::empty(spec.shape, at::kFloat);
-    std::memcpy(values.data_ptr<float>(), array->bytes.data(), array->bytes.size());
-    tensors.push_back(std::move(values));
     expected.insert(spec.name);
   }
   for (const NamedArray& array : file.arrays()) {
@@ -59,12 +58,23 @@ std::vector<at::Tensor> checked_tensors(const SafetensorsFile& file, const Graph
       fail(fmt::format("the file has the tensor {} that the network does not", quote_sample(array.name)));
     }
   }
+}
+
+/// `file`'s tensors in the order of parameter_specs(), as [shape] float32 on the CPU. check_tensors has accepted it.
+std::vector<at::Tensor> read_tensors(const SafetensorsFile& file, const Graph& graph) {
+  std::vector<at::Tensor> tensors;
+  for (const ParameterSpec& spec : graph.parameter_specs()) {
+    const auto bytes = file.find(spec.name)->bytes;
+    tensors.push_back(at::empty(spec.shape, at::kFloat));
+    std::memcpy(tensors.back().data_ptr<float>(), bytes.data(), bytes.size());
+  }
+  check_values(graph, tensors, file.origin());
   return tensors;
 }
 
 void copy_into(const SafetensorsFile& file, Network& network) {
   const at::NoGradGuard no_grad;
-  const std::vector<at::Tensor> loaded = checked_tensors(file, network.graph());
+  const std::vector<at::Tensor> loaded = read_tensors(file, network.graph());
   for (size_t i = 0; i < loaded.size(); ++i) at::Tensor(network.tensors()[i]).copy_(loaded[i]);
 }
 
@@ -72,7 +82,10 @@ const std::string& required(const SafetensorsFile& file, const char* key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
     throw_bad_data(
-        fmt::format("cannot load {}: its metadata has no '{}', expected weights that Mien wrote", file.origin(), key));
+        fmt::format("cannot load {}: its metadata has no '{}', expected weights that Mien wrote", file.origin(), key),
+        fmt::format("`mien import {} --network NAME --classes A,B,...` writes weights with the four keys {}",
+                    file.origin(),
+                    fmt::join(kOwnKeys, ", ")));
   }
   return found->second;
 }
@@ -87,7 +100,9 @@ Graph stored_graph(const SafetensorsFile& file) {
 }
 
 std::vector<std::string> stored_classes(const SafetensorsFile& file, const Graph& graph) {
-  const nlohmann::json list = nlohmann::json::parse(required(file, kClassesKey), nullptr, /*allow_exceptions=*/false);
+  const std::string& text = required(file, kClassesKey);
+  const bool is_short = text.size() <= kMostClassesBytes;
+  const nlohmann::json list = nlohmann::json::parse(is_short ? text : "", nullptr, /*allow_exceptions=*/false);
   std::vector<std::string> names;
   bool is_list = list.is_array();
   if (is_list) {
@@ -136,33 +151,55 @@ void save_weights(const std::filesystem::path& path, const Network& network, con
   write_safetensors(path, arrays, metadata);
 }
 
+void check_values(const Graph& graph, const std::vector<at::Tensor>& tensors, const std::string& origin) {
+  const std::vector<ParameterSpec> specs = graph.parameter_specs();
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (tensors[i].numel() == 0) continue;
+    const auto [least, largest] = at::aminmax(tensors[i]);  // not a number if any value is not
+    const double low = least.item<double>();
+    const double high = largest.item<double>();
+    const bool is_variance = specs[i].name.ends_with(".running_var");
+    if (std::isfinite(low) && std::isfinite(high) && !(is_variance && low < 0)) continue;
+    throw_bad_data(fmt::format("cannot load {} into network {}: tensor '{}' holds {}, expected {}",
+                               origin,
+                               graph.name,
+                               specs[i].name,
+                               std::isnan(low) ? "nan" : fmt::format("{}", std::isfinite(high) ? low : high),
+                               is_variance ? "variances, at least 0" : "finite numbers"),
+                   "the training that wrote it diverged, or the file is damaged; take the weights of another epoch");
+  }
+}
+
 LoadedWeights load_weights(const std::filesystem::path& path) {
-  const MappedFile bytes(path);
-  const SafetensorsFile file = SafetensorsFile::parse(bytes.text(), path.string());
-  if (const std::string& format = required(file, kFormatKey); format != kFormat) {
-    throw_bad_data(
-        fmt::format("cannot load {}: its format is {}, expected {}", file.origin(), quote_sample(format), kFormat),
-        "a newer Mien wrote it");
-  }
-  Graph graph = stored_graph(file);
+  std::optional<Graph> graph;
   WeightsInfo info;
-  info.class_names = stored_classes(file, graph);
-  try {
-    info.normalization = Normalization::parse(required(file, kNormalizationKey));
-  } catch (const Error& error) {
-    throw_bad_data(fmt::format("cannot load {}: {}", file.origin(), error.what()));
-  }
+  const SafetensorsFile file = SafetensorsFile::open(path, [&](const SafetensorsFile& header) {
+    if (const std::string& format = required(header, kFormatKey); format != kFormat) {
+      throw_bad_data(
+          fmt::format("cannot load {}: its format is {}, expected {}", header.origin(), quote_sample(format), kFormat),
+          "a newer Mien wrote it");
+    }
+    graph = stored_graph(header);
+    info.class_names = stored_classes(header, *graph);
+    try {
+      info.normalization = Normalization::parse(required(header, kNormalizationKey));
+    } catch (const Error& error) {
+      throw_bad_data(fmt::format("cannot load {}: {}", header.origin(), error.what()));
+    }
+    check_tensors(header, *graph);
+  });
   for (const auto& [key, value] : file.metadata()) {
     if (!is_own_key(key)) info.extra.emplace(key, value);
   }
   LoadedWeights loaded{
-      .network = Network(std::move(graph), 0), .info = std::move(info), .hash = checksum(bytes.text())};
+      .network = Network(std::move(*graph), 0), .info = std::move(info), .hash = checksum(file.bytes())};
   copy_into(file, loaded.network);
   return loaded;
 }
 
 void load_weights_into(const std::filesystem::path& path, Network& network) {
-  copy_into(SafetensorsFile::open(path), network);
+  const Graph& graph = network.graph();
+  copy_into(SafetensorsFile::open(path, [&](const SafetensorsFile& header) { check_tensors(header, graph); }), network);
 }
 
 }  // namespace mien::network

@@ -13,6 +13,7 @@
 #include "mien/explain/layer_gradient.h"
 #include "mien/explain/layers.h"
 #include "mien/explain/methods.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
@@ -319,8 +320,7 @@ void CamOptions::bind(OptionSet& options) {
 
 int keras_vis_layer(const Graph& graph) {
   for (auto layer = static_cast<int>(graph.layers.size()) - 3; layer > 0; --layer) {
-    const LayerKind kind = layer_of(graph, layer).kind;
-    if (kind == LayerKind::conv || kind == LayerKind::max_pool || kind == LayerKind::avg_pool) return layer;
+    if (network::traits(layer_of(graph, layer)).is_window) return layer;
   }
   return -1;
 }

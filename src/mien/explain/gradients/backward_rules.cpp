@@ -13,6 +13,8 @@
 #include "mien/explain/layer_gradient.h"
 #include "mien/explain/layers.h"
 #include "mien/explain/methods.h"
+#include "mien/network/channel_affine.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
@@ -39,6 +41,13 @@ at::Tensor guided_gradient(const AttributionRequest& request) {
   });
 }
 
+/// f(x) - f'(x) x, as written.
+at::Tensor beyond_jacobian(const BackwardWalk& walk, int index) {
+  std::vector<at::Tensor> inputs;
+  for (size_t i = 0; i < walk.layer(index).inputs.size(); ++i) inputs.push_back(walk.input(index, i));
+  return walk.output(index) - walk.directional_derivative(index, inputs);
+}
+
 /// What a layer's output holds beyond its Jacobian times its input, of the output's size or broadcast over it;
 /// undefined where that is nothing. With f(x) = f'(x) x + b(x) at every layer, the score is input x gradient plus all
 /// b x gradient. @source Srinivas and Fleuret 2019, section 3.2 and (implicit biases) section 3.3
@@ -47,24 +56,13 @@ at::Tensor bias_of(const BackwardWalk& walk, const network::Network& network, in
   const auto over_positions = [&](const at::Tensor& values) {
     return layer.output_shape.is_flat ? values.view({1, -1}) : values.view({1, -1, 1, 1});
   };
-  switch (layer.kind) {
-    case LayerKind::conv:
-    case LayerKind::dense:
-      return layer.bias ? over_positions(network.tensor(layer.name + ".bias")) : at::Tensor();
-    case LayerKind::batch_norm: {
-      const at::Tensor scale =
-          network.tensor(layer.name + ".weight") / (network.tensor(layer.name + ".running_var") + layer.epsilon).sqrt();
-      return over_positions(network.tensor(layer.name + ".bias") -
-                            network.tensor(layer.name + ".running_mean") * scale);
-    }
-    case LayerKind::silu:
-    case LayerKind::sigmoid:
-      return walk.output(index) - walk.input(index) * walk.gradient(index, at::ones_like(walk.output(index))).front();
-    case LayerKind::multiply:
-      return -walk.output(index);  // each factor's share is the whole product
-    default:
-      return {};
-  }
+  const network::LayerTraits& facts = network::traits(layer);
+  if (facts.is_weighted) return layer.bias ? over_positions(network.tensor(layer.name + ".bias")) : at::Tensor();
+  if (layer.kind == LayerKind::batch_norm) return over_positions(network::channel_affine(network, layer).shift);
+  if (facts.is_normalization) return beyond_jacobian(walk, index);
+  if (layer.kind == LayerKind::multiply) return -walk.output(index);  // each factor's share is the whole product
+  if (!facts.is_activation || layer.kind == LayerKind::relu || layer.kind == LayerKind::leaky_relu) return {};
+  return walk.output(index) - walk.input(index) * walk.gradient(index, at::ones_like(walk.output(index))).front();
 }
 
 /// Absolute values moved and scaled to [0,1] for each image, at the images' size, channels added up: [N,H,W].
@@ -120,11 +118,11 @@ Attributions guided_grad_cam(const AttributionRequest& request, const MethodOpti
 
 std::string obstacle_of_guided(const Graph& graph) {
   for (const Layer& layer : graph.layers) {
-    if (layer.kind == LayerKind::leaky_relu || layer.kind == LayerKind::silu) {
-      return fmt::format("{} of {} is {}, and the method says what to do at ReLU only",
-                         layer.name,
-                         graph.name,
-                         layer.kind == LayerKind::silu ? "SiLU" : "LeakyReLU");
+    // A sigmoid is a gate as a rule; its gradient is taken as it is.
+    const network::LayerTraits& facts = network::traits(layer);
+    if (facts.is_activation && layer.kind != LayerKind::relu && layer.kind != LayerKind::sigmoid) {
+      return fmt::format(
+          "{} of {} is {}, and the method says what to do at ReLU only", layer.name, graph.name, facts.title);
     }
   }
   return {};

@@ -46,6 +46,18 @@ std::vector<at::Tensor> BackwardWalk::gradient(int layer, const at::Tensor& sign
   return torch::autograd::grad({result}, inputs, {signal});
 }
 
+at::Tensor BackwardWalk::directional_derivative(int layer, const std::vector<at::Tensor>& directions) const {
+  const at::AutoGradMode with_gradient(true);
+  std::vector<at::Tensor> inputs;
+  for (const int input : this->layer(layer).inputs) inputs.push_back(output(input).detach().set_requires_grad(true));
+  const at::Tensor result = network_.run_layer(layer, inputs, Mode::evaluation);
+  // The transposed Jacobian is linear in what it is applied to; its own transpose is the Jacobian.
+  const at::Tensor signal = at::zeros_like(result).set_requires_grad(true);
+  const std::vector<at::Tensor> transposed =
+      torch::autograd::grad({result}, inputs, {signal}, /*retain_graph=*/true, /*create_graph=*/true);
+  return torch::autograd::grad(transposed, {signal}, directions).front();
+}
+
 at::Tensor score_gradient(const at::Tensor& logits, const at::Tensor& targets, Score score) {
   if (score == Score::sum_of_logits) return at::ones_like(logits);
   const at::Tensor chosen = at::zeros_like(logits).scatter_(1, targets.unsqueeze(1), 1.0);

@@ -34,6 +34,9 @@ class BackwardWalk {
   /// The rule of the chain rule: the layer's transposed Jacobian, at this batch, applied to `signal`.
   std::vector<at::Tensor> gradient(int layer, const at::Tensor& signal) const;
 
+  /// The layer's Jacobian, at this batch, times `directions`, one of the shape of each input; of the output's shape.
+  at::Tensor directional_derivative(int layer, const std::vector<at::Tensor>& directions) const;
+
  private:
   network::Network network_;
   std::vector<at::Tensor> outputs_;

@@ -5,11 +5,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/ExpandUtils.h>
+#include <fmt/format.h>
 
 #include "mien/explain/batches.h"
 #include "mien/explain/gradients/backward_walk.h"
 #include "mien/explain/gradients/gradient_family.h"
 #include "mien/explain/methods.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
@@ -69,27 +71,20 @@ at::Tensor at_max_pool(const BackwardWalk& walk, const BackwardWalk& baseline, i
   return rescale(contributions, x - x0, walk.gradient(index, signal).front());
 }
 
-bool is_activation(LayerKind kind) {
-  return kind == LayerKind::relu || kind == LayerKind::leaky_relu || kind == LayerKind::silu ||
-         kind == LayerKind::sigmoid;
-}
-
 std::vector<at::Tensor> multipliers(
     const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal, bool as_captum) {
+  if (network::traits(walk.layer(index)).is_activation) {
+    const at::Tensor in_difference = walk.input(index) - baseline.input(index);
+    const at::Tensor out_difference = walk.output(index) - baseline.output(index);
+    // the signal may be zero or many times larger than one; the slope at a point is asked for with ones
+    const at::Tensor slope = walk.gradient(index, at::ones_like(signal)).front();
+    return {signal * rescale(out_difference, in_difference, slope)};
+  }
   switch (walk.layer(index).kind) {
-    case LayerKind::relu:
-    case LayerKind::leaky_relu:
-    case LayerKind::silu:
-    case LayerKind::sigmoid: {
-      const at::Tensor in_difference = walk.input(index) - baseline.input(index);
-      const at::Tensor out_difference = walk.output(index) - baseline.output(index);
-      // the signal may be zero or many times larger than one; the slope at a point is asked for with ones
-      const at::Tensor slope = walk.gradient(index, at::ones_like(signal)).front();
-      return {signal * rescale(out_difference, in_difference, slope)};
-    }
     case LayerKind::max_pool:
+    case LayerKind::global_max_pool:
       // Captum 0.8 loses its own rule for a max pool that reads an activation, and differences with it
-      if (as_captum && is_activation(walk.layer(walk.layer(index).inputs.front()).kind))
+      if (as_captum && network::traits(walk.layer(walk.layer(index).inputs.front())).is_activation)
         return walk.gradient(index, signal);
       return {at_max_pool(walk, baseline, index, signal)};
     case LayerKind::multiply: {
@@ -103,6 +98,15 @@ std::vector<at::Tensor> multipliers(
 }
 
 }  // namespace
+
+std::string obstacle_of_deep_lift(const network::Graph& graph) {
+  for (const Layer& layer : graph.layers) {
+    const network::LayerTraits& facts = network::traits(layer);
+    if (!facts.is_normalization || facts.is_affine) continue;
+    return fmt::format("{} of {} is {}, for which the method has no rule", layer.name, graph.name, facts.title);
+  }
+  return {};
+}
 
 Attributions deep_lift(const AttributionRequest& request, const MethodOptions& options) {
   return in_batches(request, options.batch_size, [&](const AttributionRequest& part) {

@@ -38,6 +38,7 @@ std::string obstacle_of_fullgrad(const network::Graph& graph);
 
 // deep_lift.cpp
 Attributions deep_lift(const AttributionRequest& request, const MethodOptions& options);
+std::string obstacle_of_deep_lift(const network::Graph& graph);
 
 // lrp.cpp
 Attributions lrp_epsilon(const AttributionRequest& request, const MethodOptions& options);

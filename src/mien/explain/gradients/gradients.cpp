@@ -198,6 +198,7 @@ std::vector<MethodSpec> gradient_methods() {
        .cost = "2 forward, 1 backward",
        .source = "Shrikumar, Greenside, Kundaje 2017, arXiv 1704.02685, section 3.5.1",
        .is_signed = true,
+       .unsupported_reason = obstacle_of_deep_lift,
        .explain = on_row_major(deep_lift)},
       {.name = "lrp-epsilon",
        .summary = "relevance handed down in proportion to each input's contribution",

@@ -15,6 +15,8 @@
 #include "mien/explain/gradients/backward_walk.h"
 #include "mien/explain/gradients/gradient_family.h"
 #include "mien/explain/methods.h"
+#include "mien/network/channel_affine.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
@@ -24,7 +26,7 @@ using network::Layer;
 using network::LayerKind;
 using network::Network;
 
-bool is_weighted(const Layer& layer) { return layer.kind == LayerKind::conv || layer.kind == LayerKind::dense; }
+bool is_weighted(const Layer& layer) { return network::traits(layer).is_weighted; }
 
 /// readers[i]: the layers that read layer i.
 std::vector<std::vector<int>> readers_of(const Graph& graph) {
@@ -34,19 +36,6 @@ std::vector<std::vector<int>> readers_of(const Graph& graph) {
       readers[static_cast<size_t>(input)].push_back(static_cast<int>(node));
   }
   return readers;
-}
-
-/// y = scale x + shift, a value a channel: what batch norm is in evaluation mode.
-struct Affine {
-  at::Tensor scale;
-  at::Tensor shift;
-};
-
-Affine affine_of(const Network& network, const Layer& layer) {
-  const at::Tensor deviation = (network.tensor(layer.name + ".running_var") + layer.epsilon).sqrt();
-  const at::Tensor scale = network.tensor(layer.name + ".weight") / deviation;
-  return {.scale = scale,
-          .shift = network.tensor(layer.name + ".bias") - network.tensor(layer.name + ".running_mean") * scale};
 }
 
 /// How a conv or dense layer takes part once batch norm beside it is folded in.
@@ -91,7 +80,7 @@ Folding fold(const Network& network, bool is_wanted) {
   for (size_t node = 1; is_wanted && node < graph.layers.size(); ++node) {
     const Layer& layer = graph.layers[node];
     if (layer.kind != LayerKind::batch_norm) continue;
-    const Affine affine = affine_of(network, layer);
+    const network::ChannelAffine affine = network::channel_affine(network, layer);
     const auto before = static_cast<size_t>(layer.inputs.front());
     std::vector<int> behind;
     if (is_weighted(graph.layers[before]) && readers[before].size() == 1) {
@@ -188,11 +177,13 @@ class Propagation {
       case LayerKind::max_pool:  // all to the winner
       case LayerKind::avg_pool:
       case LayerKind::global_avg_pool:
+      case LayerKind::global_max_pool:
       case LayerKind::add:
         return in_proportion(index, relevance);
       case LayerKind::multiply:
         return {relevance, at::Tensor()};
       case LayerKind::flatten:
+      case LayerKind::concat:  // each input gets its own part
         return walk_.gradient(index, relevance);
       default:
         return {relevance};
@@ -319,15 +310,21 @@ Attributions lrp_alpha_beta(const AttributionRequest& request, const MethodOptio
 std::string obstacle_of_lrp(const Graph& graph) {
   const auto readers = readers_of(graph);
   for (size_t node = 1; node < graph.layers.size(); ++node) {
-    if (graph.layers[node].kind != LayerKind::sigmoid) continue;
+    const network::LayerTraits& facts = network::traits(graph.layers[node]);
+    if (facts.is_normalization && !facts.is_affine) {
+      return fmt::format(
+          "{} of {} is {}, for which the method has no rule", graph.layers[node].name, graph.name, facts.title);
+    }
+    if (!facts.is_activation || facts.is_zero_at_zero) continue;
     const bool is_gate = std::all_of(readers[node].begin(), readers[node].end(), [&](int reader) {
       const Layer& layer = graph.layers[static_cast<size_t>(reader)];
       return layer.kind == LayerKind::multiply && layer.inputs[1] == static_cast<int>(node);
     });
     if (!is_gate || readers[node].empty()) {
-      return fmt::format("{} of {} gives a half for nothing, so that relevance has nowhere to go",
+      return fmt::format("{} of {} is {}, not 0 where its input is 0, so relevance cannot be handed down through it",
                          graph.layers[node].name,
-                         graph.name);
+                         graph.name,
+                         facts.title);
     }
   }
   return {};

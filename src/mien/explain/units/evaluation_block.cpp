@@ -8,6 +8,8 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "mien/network/channel_affine.h"
+
 namespace mien::explain {
 namespace {
 
@@ -472,12 +474,9 @@ std::unique_ptr<EvaluationBlock> EvaluationBlock::find(const Network& network,
         stage = 1;
         break;
       case LayerKind::batch_norm: {
-        const at::Tensor alpha = network.tensor(layer.name + ".weight") /
-                                 at::sqrt(network.tensor(layer.name + ".running_var") + layer.epsilon);
-        const at::Tensor beta =
-            network.tensor(layer.name + ".bias") - network.tensor(layer.name + ".running_mean") * alpha;
-        factor[stage] = factor[stage] * alpha;
-        offset[stage] = offset[stage] * alpha + beta;
+        const network::ChannelAffine affine = network::channel_affine(network, layer);
+        factor[stage] = factor[stage] * affine.scale;
+        offset[stage] = offset[stage] * affine.scale + affine.shift;
         break;
       }
       case LayerKind::max_pool:

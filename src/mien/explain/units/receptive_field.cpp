@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
@@ -28,13 +29,12 @@ std::optional<PixelWindow> window_on_image(const Graph& graph, int layer, const 
     for (size_t which = 0; which < node.inputs.size(); ++which) {
       const auto& from = graph.layers[static_cast<size_t>(node.inputs[which])].output_shape;
       PixelWindow read = *own;
-      if (node.kind == LayerKind::conv || node.kind == LayerKind::max_pool || node.kind == LayerKind::avg_pool) {
+      if (network::traits(node).is_window) {
         read.top = own->top * node.stride - node.padding.top;
         read.left = own->left * node.stride - node.padding.left;
         read.bottom = (own->bottom - 1) * node.stride - node.padding.top + node.kernel_height;
         read.right = (own->right - 1) * node.stride - node.padding.left + node.kernel_width;
-      } else if (node.kind == LayerKind::dense || node.kind == LayerKind::flatten ||
-                 node.kind == LayerKind::global_avg_pool || (node.kind == LayerKind::multiply && which == 1)) {
+      } else if (network::traits(node).sees_all_pixels || (node.kind == LayerKind::multiply && which == 1)) {
         if (!is_bounded) return std::nullopt;
         read = {.bottom = from.height, .right = from.width};
       }

@@ -12,48 +12,19 @@
 
 #include "mien/core/error.h"
 #include "mien/explain/units/evaluation_block.h"
+#include "mien/network/channel_affine.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::explain {
 namespace {
 
 using network::Graph;
+using network::is_channelwise;
+using network::is_depthwise;
 using network::Layer;
 using network::LayerKind;
 using network::Mode;
 using network::Network;
-
-/// A convolution whose every output channel reads one input channel.
-bool is_depthwise(const Layer& layer) {
-  return layer.kind == LayerKind::conv && layer.input_shape.channels == layer.groups;
-}
-
-bool is_channelwise(const Layer& layer) {
-  switch (layer.kind) {
-    case LayerKind::input:
-    case LayerKind::dense:
-    case LayerKind::flatten:
-      return false;
-    case LayerKind::conv:
-      return is_depthwise(layer);
-    default:
-      return true;
-  }
-}
-
-/// Affine in its inputs, evaluation mode given.
-bool is_affine_layer(const Layer& layer) {
-  switch (layer.kind) {
-    case LayerKind::relu:
-    case LayerKind::leaky_relu:
-    case LayerKind::silu:
-    case LayerKind::sigmoid:
-    case LayerKind::max_pool:
-    case LayerKind::multiply:
-      return false;
-    default:
-      return true;
-  }
-}
 
 at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
 
@@ -95,7 +66,7 @@ struct UnitObjective::Impl {
       if (is_full[i]) selected.erase(static_cast<int>(i));
     }
     for (const auto& [index, chosen] : selected) {
-      affine = affine && is_affine_layer(node(index));
+      affine = affine && network::traits(node(index)).is_affine;
       for (const int input : node(index).inputs) {
         if (is_full[static_cast<size_t>(input)] && std::find(read.begin(), read.end(), input) == read.end()) {
           read.push_back(input);
@@ -178,11 +149,9 @@ struct UnitObjective::Impl {
 
   at::Tensor normalize(const Layer& at_node, const at::Tensor& input, const std::vector<int64_t>& units) const {
     const at::Tensor index = index_tensor(units).to(input.device());
-    const auto chosen = [&](const char* name) {
-      return parameter(at_node, name).index_select(0, index).view({count, 1, 1, 1});
-    };
-    const at::Tensor factor = chosen("weight") / at::sqrt(chosen("running_var") + at_node.epsilon);
-    return (input - chosen("running_mean")) * factor + chosen("bias");
+    const network::ChannelAffine affine_form = network::channel_affine(network, at_node);
+    const auto chosen = [&](const at::Tensor& values) { return values.index_select(0, index).view({count, 1, 1, 1}); };
+    return input * chosen(affine_form.scale) + chosen(affine_form.shift);
   }
 
   /// The chosen channel of a selected node, [N,1,h,w].
@@ -197,59 +166,23 @@ struct UnitObjective::Impl {
       return run_selected(from, full, done);
     };
     const auto whole = [&] { return full.at(at_node.inputs.front()); };
-    const std::vector<int64_t> kernel{at_node.kernel_height, at_node.kernel_width};
-    const std::vector<int64_t> stride{at_node.stride, at_node.stride};
-    const std::vector<int64_t> padding{at_node.padding.top, at_node.padding.left};
     at::Tensor output;
-    switch (at_node.kind) {
-      case LayerKind::conv:
-        output = convolve(at_node, is_depthwise(at_node) ? input(0) : whole(), units);
-        break;
-      case LayerKind::dense: {
-        const at::Tensor rows = index_tensor(units).to(whole().device());
-        output = (whole() * parameter(at_node, "weight").index_select(0, rows)).sum(1);
-        if (at_node.bias) output = output + parameter(at_node, "bias").index_select(0, rows);
-        output = output.view({count, 1, 1, 1});
-        break;
-      }
-      case LayerKind::flatten:
-        output = pick(whole().flatten(1), units);
-        break;
-      case LayerKind::batch_norm:
-        output = normalize(at_node, input(0), units);
-        break;
-      case LayerKind::relu:
-        output = at::relu(input(0));
-        break;
-      case LayerKind::leaky_relu:
-        output = at::leaky_relu(input(0), at_node.negative_slope);
-        break;
-      case LayerKind::silu:
-        output = at::silu(input(0));
-        break;
-      case LayerKind::sigmoid:
-        output = at::sigmoid(input(0));
-        break;
-      case LayerKind::max_pool:
-        output = at::max_pool2d(input(0), kernel, stride, padding);
-        break;
-      case LayerKind::avg_pool:
-        output = at::avg_pool2d(input(0), kernel, stride, padding, /*ceil_mode=*/false, /*count_include_pad=*/false);
-        break;
-      case LayerKind::global_avg_pool:
-        output = at::mean(input(0), {2, 3}, /*keepdim=*/true);
-        break;
-      case LayerKind::dropout:
-        output = input(0);
-        break;
-      case LayerKind::add:
-        output = input(0) + input(1);
-        break;
-      case LayerKind::multiply:
-        output = input(0) * input(1);
-        break;
-      case LayerKind::input:
-        throw std::logic_error("the input has no units");
+    if (at_node.kind == LayerKind::conv) {
+      output = convolve(at_node, is_depthwise(at_node) ? input(0) : whole(), units);
+    } else if (at_node.kind == LayerKind::dense) {
+      const at::Tensor rows = index_tensor(units).to(whole().device());
+      output = (whole() * parameter(at_node, "weight").index_select(0, rows)).sum(1);
+      if (at_node.bias) output = output + parameter(at_node, "bias").index_select(0, rows);
+      output = output.view({count, 1, 1, 1});
+    } else if (at_node.kind == LayerKind::batch_norm) {
+      output = normalize(at_node, input(0), units);
+    } else {
+      // What has no values of its own a channel computes one channel as it computes all; of the rest one is picked.
+      std::vector<at::Tensor> inputs;
+      for (size_t i = 0; i < at_node.inputs.size(); ++i)
+        inputs.push_back(is_channelwise(at_node) ? input(i) : full.at(at_node.inputs[i]));
+      output = network.run_layer(index, inputs, Mode::evaluation);
+      if (!is_channelwise(at_node)) output = pick(output, units);
     }
     done[index] = output;
     return output;

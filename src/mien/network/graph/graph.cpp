@@ -1,45 +1,27 @@
 #include "mien/network/graph/graph.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::network {
 namespace {
 
-constexpr std::array<std::pair<LayerKind, std::string_view>, 15> kKindNames{{
-    {LayerKind::input, "input"},
-    {LayerKind::conv, "conv"},
-    {LayerKind::dense, "dense"},
-    {LayerKind::batch_norm, "batch_norm"},
-    {LayerKind::relu, "relu"},
-    {LayerKind::leaky_relu, "leaky_relu"},
-    {LayerKind::silu, "silu"},
-    {LayerKind::sigmoid, "sigmoid"},
-    {LayerKind::max_pool, "max_pool"},
-    {LayerKind::avg_pool, "avg_pool"},
-    {LayerKind::global_avg_pool, "global_avg_pool"},
-    {LayerKind::flatten, "flatten"},
-    {LayerKind::dropout, "dropout"},
-    {LayerKind::add, "add"},
-    {LayerKind::multiply, "multiply"},
-}};
+int64_t elements(const std::vector<int64_t>& shape) {
+  int64_t product = 1;
+  for (const int64_t size : shape) product *= size;
+  return product;
+}
 
-int64_t weights(const Layer& layer) {
-  switch (layer.kind) {
-    case LayerKind::conv:
-      return layer.output_shape.channels * (layer.input_shape.channels / layer.groups) * layer.kernel_height *
-             layer.kernel_width;
-    case LayerKind::dense:
-      return layer.output_shape.channels * layer.input_shape.channels;
-    default:
-      return 0;
-  }
+int64_t values_of(const Layer& layer, bool trainable) {
+  int64_t sum = 0;
+  for (const ParameterSpec& spec : layer_parameters(layer))
+    sum += spec.trainable == trainable ? elements(spec.shape) : 0;
+  return sum;
 }
 
 template <class Value>
@@ -51,27 +33,18 @@ int64_t sum_over(const std::vector<Layer>& layers, Value value) {
 
 }  // namespace
 
-std::string_view to_text(LayerKind kind) {
-  for (const auto& [candidate, name] : kKindNames) {
-    if (candidate == kind) return name;
-  }
-  return "unknown";
-}
-
 std::string Shape::text() const {
   return is_flat ? fmt::format("{}", channels) : fmt::format("{}*{}*{}", channels, height, width);
 }
 
-int64_t Layer::trainable_parameters() const {
-  if (kind == LayerKind::batch_norm) return 2 * output_shape.channels;
-  return weights(*this) + (weights(*this) > 0 && bias ? output_shape.channels : 0);
-}
+int64_t Layer::trainable_parameters() const { return values_of(*this, /*trainable=*/true); }
 
-int64_t Layer::buffers() const { return kind == LayerKind::batch_norm ? 2 * output_shape.channels : 0; }
+int64_t Layer::buffers() const { return values_of(*this, /*trainable=*/false); }
 
 int64_t Layer::multiply_adds() const {
+  if (!traits(*this).is_weighted) return 0;
   // Every weight is used once per output pixel; the bias's addition is counted with the last product.
-  return weights(*this) * output_shape.height * output_shape.width;
+  return elements(layer_parameters(*this).front().shape) * output_shape.height * output_shape.width;
 }
 
 int64_t Graph::trainable_parameters() const {
@@ -97,25 +70,11 @@ int Graph::index_of(std::string_view layer_name) const {
 
 std::vector<ParameterSpec> Graph::parameter_specs() const {
   std::vector<ParameterSpec> specs;
-  for (int index = 0; index < static_cast<int>(layers.size()); ++index) {
-    const Layer& layer = layers[static_cast<size_t>(index)];
-    const int64_t outputs = layer.output_shape.channels;
-    const auto add = [&](std::string_view ending, std::vector<int64_t> shape, bool trainable) {
-      specs.push_back({fmt::format("{}.{}", layer.name, ending), std::move(shape), index, trainable});
-    };
-    if (layer.kind == LayerKind::conv) {
-      add("weight",
-          {outputs, layer.input_shape.channels / layer.groups, layer.kernel_height, layer.kernel_width},
-          true);
-      if (layer.bias) add("bias", {outputs}, true);
-    } else if (layer.kind == LayerKind::dense) {
-      add("weight", {outputs, layer.input_shape.channels}, true);
-      if (layer.bias) add("bias", {outputs}, true);
-    } else if (layer.kind == LayerKind::batch_norm) {
-      add("weight", {outputs}, true);
-      add("bias", {outputs}, true);
-      add("running_mean", {outputs}, false);
-      add("running_var", {outputs}, false);
+  for (size_t index = 0; index < layers.size(); ++index) {
+    for (ParameterSpec& spec : layer_parameters(layers[index])) {
+      spec.name = fmt::format("{}.{}", layers[index].name, spec.name);
+      spec.layer = static_cast<int>(index);
+      specs.push_back(std::move(spec));
     }
   }
   return specs;

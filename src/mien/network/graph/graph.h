@@ -9,22 +9,32 @@
 namespace mien::network {
 
 /// Kinds of nodes. A network file's nested constructs (residual, squeeze_excite, repeat) are written out into these.
+/// What is true of each kind stands in layer_traits.h.
 enum class LayerKind {
   input,
   conv,        ///< 2-d convolution; `groups` > 1 for grouped and depthwise ones
   dense,       ///< y = W x + b on [N, features]
   batch_norm,  ///< over channels of [N,C,H,W] or features of [N,C]
+  group_norm,  ///< each image by itself, `groups` of channels over all pixels. @source Wu, He 2018, arXiv 1803.08494
+  layer_norm,  ///< each pixel's channels, or an image's features. @source Ba, Kiros, Hinton 2016, arXiv 1607.06450
   relu,
   leaky_relu,  ///< slope `negative_slope` below zero
+  elu,         ///< `alpha` (exp(x) - 1) below zero. @source Clevert, Unterthiner, Hochreiter 2015, arXiv 1511.07289
   silu,        ///< x * sigmoid(x). @source Elfwing, Uchibe, Doya 2018, arXiv 1702.03118
+  gelu,        ///< x * Phi(x), exact. @source Hendrycks, Gimpel 2016, arXiv 1606.08415
+  hardswish,   ///< x * relu6(x + 3) / 6. @source Howard et al. 2019, arXiv 1905.02244
+  softplus,    ///< log(1 + exp(x))
   sigmoid,
+  tanh,
   max_pool,
   avg_pool,         ///< mean over the kernel's pixels inside the image; padding does not count
   global_avg_pool,  ///< mean over height and width; [N,C,H,W] -> [N,C,1,1]
+  global_max_pool,  ///< largest value over height and width: a max pool whose kernel is the whole image
   flatten,          ///< [N,C,H,W] -> [N, C*H*W]
   dropout,          ///< inverted dropout with probability `probability`, identity in evaluation mode
   add,              ///< inputs[0] + inputs[1]
   multiply,         ///< inputs[0] * inputs[1]; the second may be [N,C,1,1]
+  concat,           ///< all inputs in a row along the channels
 };
 std::string_view to_text(LayerKind kind);  // "conv", "leaky_relu", ...
 
@@ -51,7 +61,7 @@ struct Padding {
 /// One node. Only the members that its kind uses are meaningful.
 struct Layer {
   LayerKind kind = LayerKind::input;
-  std::string name;         ///< stable and unique: kind plus a count from 1 ("conv2", "leaky_relu2"), lone kinds
+  std::string name;         ///< stable and unique: the file's own, or kind plus a count from 1 ("conv2"), lone kinds
                             ///< too, except "input", and "flatten" when there is one of it
   std::vector<int> inputs;  ///< indices of the nodes it reads; always smaller than its own
   Shape input_shape;        ///< of inputs[0]
@@ -59,11 +69,12 @@ struct Layer {
   int64_t kernel_height = 0, kernel_width = 0;
   int64_t stride = 1;
   Padding padding;
-  int64_t groups = 1;
+  int64_t groups = 1;            ///< conv and group_norm
   bool bias = true;              ///< conv and dense
   double negative_slope = 0.01;  ///< leaky_relu
+  double alpha = 1;              ///< elu
   double probability = 0;        ///< dropout
-  double epsilon = 1e-5;         ///< batch_norm
+  double epsilon = 1e-5;         ///< normalizations
   double momentum = 0.1;         ///< batch_norm: weight of the new batch in the running statistics
   int line = 0;                  ///< line of the network file, for messages
 
@@ -102,7 +113,7 @@ struct Graph {
 };
 
 /// Reads a network file's text; `file` is its name in messages. Dense layers read flat inputs only: "flatten" stands
-/// before them, after global_avg_pool too. Throws Error(usage) as
+/// before them, after global_avg_pool too. Throws Error(usage), always with a hint, as
 /// "networks/x.toml:7: conv3 has stride 0, expected at least 1" for malformed TOML, unknown layers and keys (with a
 /// suggestion), impossible shapes, a last layer that is not flat, and more than 2000 layers or 2^31 parameters.
 Graph parse_graph(std::string_view toml_text, const std::string& file);
@@ -121,8 +132,9 @@ std::vector<BuiltinNetwork> builtin_networks();
 /// Layer table with Keras's and torchinfo's columns: layer (kind), output shape, parameters, multiply-adds, connected
 /// to; then totals: parameters, trainable, not trainable, multiply-adds.
 std::string summary_table(const Graph& graph);
-/// Report D's table: each layer with its output as "32*48*48".
-std::string shape_table(const Graph& graph);
+/// Every word, key, range and default of a network file as Markdown tables: what `mien networks layers` prints and
+/// docs/networks.md holds.
+std::string layer_reference();
 
 /// A dense network for the same input and classes whose trainable parameters are within 1.5 % of `graph`'s: dnn3's
 /// three hidden layers in 1:2:1 proportions, or, where no width comes that near (small networks), with another middle

@@ -1,68 +1,47 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/core/toml_values.h"
 #include "mien/network/graph/graph.h"
 #include "mien/network/graph/graph_builder.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::network {
 namespace {
 
 constexpr size_t kMostBytes = 64 * 1024;  ///< of a network file
-constexpr int64_t kMostRepeats = 1000;
-constexpr int kMostNested = 16;  ///< blocks inside blocks
-// toml++ builds one table inside another for each dot of a key, and destroys them recursively: a line of a hundred
-// thousand dots would end the program. Nested values it bounds itself (TOML_MAX_NESTED_VALUES).
-constexpr int64_t kMostDotsInALine = 1000;
+constexpr int kMostNested = 16;           ///< blocks inside blocks
+constexpr size_t kMostNameLength = 64;
+constexpr const char* kPlainName = "1 to 64 letters, digits, '-' and '_'";
 
-/// How a layer is written in a network file.
-struct Spelling {
-  std::string_view word;
-  std::string_view example;  ///< how it looks with its value; empty for a layer that needs none
-  std::vector<std::string> options;
-};
+/// Names that mean something else where a layer is asked for.
+constexpr std::array<std::string_view, 4> kReservedNames{"input", "last", "all", "auto"};
 
-const std::vector<Spelling>& spellings() {
-  static const std::vector<Spelling> all{
-      {"conv", "{ conv = 64, kernel = 3 }", {"kernel", "stride", "padding", "bias", "groups"}},
-      {"depthwise", "{ depthwise = 3 }", {"stride", "padding", "bias"}},
-      {"dense", "{ dense = 128 }", {"bias"}},
-      {"batch_norm", "", {"epsilon", "momentum"}},
-      {"relu", "", {}},
-      {"leaky_relu", "", {}},
-      {"silu", "", {}},
-      {"sigmoid", "", {}},
-      {"max_pool", "{ max_pool = 2 }", {"stride", "padding"}},
-      {"avg_pool", "{ avg_pool = 2 }", {"stride", "padding"}},
-      {"global_avg_pool", "", {}},
-      {"flatten", "", {}},
-      {"dropout", "{ dropout = 0.25 }", {}},
-      {"residual", "{ residual = [ ... ] }", {"shortcut"}},
-      {"squeeze_excite", "{ squeeze_excite = 16 }", {}},
-      {"repeat", "{ repeat = 3, layers = [ ... ] }", {"layers"}},
-  };
-  return all;
-}
-
-const Spelling* find_spelling(std::string_view word) {
-  const auto found = std::find_if(
-      spellings().begin(), spellings().end(), [&](const Spelling& spelling) { return spelling.word == word; });
-  return found == spellings().end() ? nullptr : &*found;
-}
-
-std::vector<std::string> spelling_words() {
+std::vector<std::string> word_names() {
   std::vector<std::string> words;
-  for (const Spelling& spelling : spellings()) words.emplace_back(spelling.word);
+  for (const LayerWord& word : layer_words()) words.emplace_back(word.word);
   return words;
+}
+
+std::vector<std::string> key_names(const LayerWord& word) {
+  std::vector<std::string> names;
+  for (const LayerKey& key : word.keys) names.emplace_back(key.name);
+  return names;
+}
+
+/// The nearest word, or all of them and where they are explained.
+std::string word_hint(std::string_view found) {
+  const std::string near = suggestion(found, word_names());
+  return near.starts_with("did") ? near : near + "; `mien networks layers` explains them";
 }
 
 int line_of(const toml::source_region& region) { return std::max(1, static_cast<int>(region.begin.line)); }
@@ -72,13 +51,43 @@ std::string found_text(const toml::node& node) {
   if (const auto* value = node.as_integer()) return std::to_string(value->get());
   if (const auto* value = node.as_floating_point()) return format_double(value->get());
   if (const auto* value = node.as_boolean()) return value->get() ? "true" : "false";
-  if (node.is_array()) return "a list";
+  if (const auto* value = node.as_array()) return value->empty() ? "an empty list" : "a list";
   return node.is_table() ? "a table" : "a date";
 }
 
 std::string range_text(int64_t minimum, int64_t maximum, int64_t value) {
   return value < minimum ? fmt::format("at least {}", minimum) : fmt::format("at most {}", maximum);
 }
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/// One layer of the file: a bare word, or a table whose key `word->word` holds its value.
+struct Item {
+  const LayerWord* word = nullptr;
+  const toml::table* table = nullptr;  ///< absent for a bare word
+  std::string name;                    ///< the file's own; empty if it gives none
+  std::string subject;                 ///< "conv3": how messages call it
+  int line = 0;
+
+  const toml::node* find(std::string_view key) const { return table == nullptr ? nullptr : table->get(key); }
+  const toml::node& value() const { return *find(word->word); }
+  /// "value" for the key that is called like the layer.
+  std::string_view shown(std::string_view key) const { return key == word->word ? "value" : key; }
+  /// What stands in the table of keys: "for example { ... }; stride: step ..., a whole number from 1 to 4,096, 1 if
+  /// left out".
+  std::string hint(std::string_view key) const {
+    const LayerKey& known = *word->find(key);
+    return fmt::format("for example {}; {}: {}, {}{}",
+                       word->example,
+                       key,
+                       known.meaning,
+                       known.range_text(),
+                       known.is_required() ? "" : fmt::format(", {} if left out", known.default_text()));
+  }
+  Layer layer() const { return {.kind = word->kind.value(), .name = name, .line = line}; }
+};
 
 class Parser {
  public:
@@ -87,48 +96,38 @@ class Parser {
   Graph parse();
 
  private:
-  /// One layer of the file: a bare word, or a table whose key `spelling->word` holds its value.
-  struct Item {
-    const Spelling* spelling = nullptr;
-    const toml::table* table = nullptr;  ///< absent for a bare word
-    std::string subject;                 ///< "conv3": how messages call it
-    int line = 0;
-
-    const toml::node* value() const { return option(spelling->word); }
-    const toml::node* option(std::string_view key) const { return table == nullptr ? nullptr : table->get(key); }
-  };
-
-  [[noreturn]] void fail(int line, const std::string& message, const std::string& hint = {}) const {
+  [[noreturn]] void fail(int line, const std::string& message, const std::string& hint) const {
     throw_usage(fmt::format("{}:{}: {}", file_, line, message), hint);
   }
+  [[noreturn]] void fail(const Item& item,
+                         const toml::node& node,
+                         std::string_view key,
+                         const std::string& what) const {
+    fail(line_of(node.source()), fmt::format("{} {}", item.subject, what), item.hint(key));
+  }
 
-  toml::table parse_toml() const;
-  std::string read_name(const toml::table& root) const;
+  std::string read_network_name(const toml::table& root) const;
   Shape read_input(const toml::table& root) const;
 
   int read_layers(const toml::array& list, int node, int depth);
   int read_layer(const toml::node& entry, int node, int depth);
   Item read_item(const toml::node& entry) const;
-  const Spelling* spelling_of(const toml::table& table, int line) const;
-  std::string subject_of(const Spelling& spelling) const;
+  const LayerWord& word_of(const toml::table& table, int line) const;
+  std::string subject_of(const LayerWord& word) const;
+  std::string read_name(const Item& item) const;
 
   int read_simple(const Item& item, int node);
   int read_conv(const Item& item, int node);
   int read_pool(const Item& item, int node);
   int read_residual(const Item& item, int node, int depth);
+  int read_concat(const Item& item, int node, int depth);
   int read_squeeze_excite(const Item& item, int node);
   int read_repeat(const Item& item, int node, int depth);
 
-  int64_t whole(
-      const Item& item, std::string_view key, const toml::node& value, int64_t minimum, int64_t maximum) const;
-  int64_t whole_option(
-      const Item& item, std::string_view key, int64_t fallback, int64_t minimum, int64_t maximum) const;
-  double number(const Item& item,
-                std::string_view key,
-                double fallback,
-                const std::function<bool(double)>& is_allowed,
-                std::string_view expected) const;
-  bool flag(const Item& item, std::string_view key, bool fallback) const;
+  int64_t whole(const Item& item, std::string_view key, const toml::node& value, int64_t maximum) const;
+  int64_t whole(const Item& item, std::string_view key) const;
+  double number(const Item& item, std::string_view key) const;
+  bool flag(const Item& item, std::string_view key) const;
   std::pair<int64_t, int64_t> read_kernel(const Item& item, std::string_view key) const;
   Padding read_padding(const Item& item, const Layer& layer, const Shape& input) const;
   const toml::array& list(const Item& item, std::string_view key) const;
@@ -140,59 +139,39 @@ class Parser {
 
 // ---- the file
 
-toml::table Parser::parse_toml() const {
-  if (text_.size() > kMostBytes) {
-    fail(1,
-         fmt::format("the network file has {} bytes, expected at most {}",
-                     with_commas(int64_t(text_.size())),
-                     with_commas(kMostBytes)));
-  }
-  int line = 1;
-  int64_t dots = 0;
-  for (const char c : text_) {
-    if (c == '\n') ++line, dots = 0;
-    if (c == '.' && ++dots > kMostDotsInALine) {
-      fail(line, fmt::format("the line has more than {} dots", kMostDotsInALine));
-    }
-  }
-  try {
-    return toml::parse(text_, file_);
-  } catch (const toml::parse_error& error) {
-    fail(line_of(error.source()), fmt::format("not valid TOML: {}", error.description()));
-  }
-}
-
-std::string Parser::read_name(const toml::table& root) const {
+std::string Parser::read_network_name(const toml::table& root) const {
   const toml::node* node = root.get("name");
   if (node == nullptr) fail(1, "the network has no name", "begin with: name = \"my-network\"");
   const auto* name = node->as_string();
-  const auto is_plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  };
-  if (name == nullptr || name->get().empty() || name->get().size() > 64 ||
+  if (name == nullptr || name->get().empty() || name->get().size() > kMostNameLength ||
       !std::all_of(name->get().begin(), name->get().end(), is_plain)) {
     fail(line_of(node->source()),
-         fmt::format("the name is {}, expected 1 to 64 letters, digits, '-' and '_'", found_text(*node)));
+         fmt::format("the name is {}, expected {}", found_text(*node), kPlainName),
+         "such as: name = \"my-network\"");
   }
   return name->get();
 }
 
 Shape Parser::read_input(const toml::table& root) const {
   const toml::node* node = root.get("input");
-  if (node == nullptr) fail(1, "the network has no input", "add: input = [1, 48, 48]  # channels, height, width");
+  const char* const example = "input = [1, 48, 48]  # channels, height, width";
+  if (node == nullptr) fail(1, "the network has no input", fmt::format("add: {}", example));
   const int line = line_of(node->source());
   const toml::array* sizes = node->as_array();
   if (sizes == nullptr || sizes->size() != 3) {
     fail(line,
          fmt::format("input is {}, expected three whole numbers, [channels, height, width]",
-                     sizes == nullptr ? found_text(*node) : fmt::format("a list of {}", sizes->size())));
+                     sizes == nullptr ? found_text(*node) : fmt::format("a list of {}", sizes->size())),
+         fmt::format("for example: {}", example));
   }
   std::array<int64_t, 3> values{};
   const std::array<int64_t, 3> most{kMostChannels, kMostSide, kMostSide};
   for (size_t i = 0; i < 3; ++i) {
     const auto* value = (*sizes)[i].as_integer();
     if (value == nullptr || value->get() < 1 || value->get() > most[i]) {
-      fail(line, fmt::format("input has {}, expected a whole number from 1 to {}", found_text((*sizes)[i]), most[i]));
+      fail(line,
+           fmt::format("input has {}, expected a whole number from 1 to {}", found_text((*sizes)[i]), most[i]),
+           fmt::format("for example: {}", example));
     }
     values[i] = value->get();
   }
@@ -200,7 +179,7 @@ Shape Parser::read_input(const toml::table& root) const {
 }
 
 Graph Parser::parse() {
-  const toml::table root = parse_toml();
+  const toml::table root = parse_toml(text_, file_, kMostBytes);
   const std::vector<std::string> keys{"name", "source", "input", "layers"};
   for (const auto& [key, node] : root) {
     if (std::find(keys.begin(), keys.end(), key.str()) == keys.end()) {
@@ -208,22 +187,26 @@ Graph Parser::parse() {
     }
   }
   Graph graph;
-  graph.name = read_name(root);
+  graph.name = read_network_name(root);
   graph.toml = std::string(text_);
   if (const toml::node* source = root.get("source")) {
     const auto* value = source->as_string();
-    if (value == nullptr)
-      fail(line_of(source->source()), fmt::format("source is {}, expected text", found_text(*source)));
+    if (value == nullptr) {
+      fail(line_of(source->source()),
+           fmt::format("source is {}, expected text", found_text(*source)),
+           "such as: source = \"my thesis\"");
+    }
     graph.source = value->get();
   }
   const Shape input = read_input(root);
   builder_.emplace(file_, input, line_of(root.get("input")->source()));
   const toml::node* layers = root.get("layers");
-  if (layers == nullptr) fail(1, "the network has no layers", "add: layers = [ ... ]");
+  const char* const example = "add: layers = [ ... ]";
+  if (layers == nullptr) fail(1, "the network has no layers", example);
   if (!layers->is_array() || layers->as_array()->empty()) {
     fail(line_of(layers->source()),
-         fmt::format("layers is {}, expected a list of layers",
-                     layers->is_array() ? "an empty list" : found_text(*layers)));
+         fmt::format("layers is {}, expected a list of layers", found_text(*layers)),
+         "such as: layers = [ \"flatten\", { dense = 7 } ]");
   }
   read_layers(*layers->as_array(), 0, 0);
   graph.layers = builder_->finish();
@@ -239,162 +222,174 @@ int Parser::read_layers(const toml::array& entries, int node, int depth) {
 
 int Parser::read_layer(const toml::node& entry, int node, int depth) {
   const Item item = read_item(entry);
-  const std::string_view word = item.spelling->word;
-  if (depth >= kMostNested && (word == "residual" || word == "repeat")) {
-    fail(item.line, fmt::format("{} stands inside {} blocks, expected at most {}", word, depth, kMostNested - 1));
+  const std::string_view word = item.word->word;
+  const bool holds_layers = item.word->value().type == KeyType::layers ||
+                            item.word->value().type == KeyType::branches || item.word->find("layers") != nullptr;
+  if (depth >= kMostNested && holds_layers) {
+    fail(item.line,
+         fmt::format("{} stands inside {} blocks, expected at most {}", word, depth, kMostNested - 1),
+         "write inner blocks one after the other");
   }
-  if (word == "conv" || word == "depthwise") return read_conv(item, node);
+  if (item.word->kind == LayerKind::conv) return read_conv(item, node);
   if (word == "max_pool" || word == "avg_pool") return read_pool(item, node);
   if (word == "residual") return read_residual(item, node, depth);
+  if (word == "concat") return read_concat(item, node, depth);
   if (word == "squeeze_excite") return read_squeeze_excite(item, node);
   if (word == "repeat") return read_repeat(item, node, depth);
   return read_simple(item, node);
 }
 
-std::string Parser::subject_of(const Spelling& spelling) const {
-  if (spelling.word == "depthwise") return builder_->next_name(LayerKind::conv);
-  for (int kind = 0; kind <= static_cast<int>(LayerKind::multiply); ++kind) {
-    if (to_text(static_cast<LayerKind>(kind)) == spelling.word)
-      return builder_->next_name(static_cast<LayerKind>(kind));
-  }
-  return std::string(spelling.word);  // a block, which is no node of its own
+std::string Parser::subject_of(const LayerWord& word) const {
+  const bool is_layer = word.kind && (word.kind == LayerKind::conv || word.word == to_text(*word.kind));
+  return is_layer ? builder_->next_name(*word.kind) : std::string(word.word);
 }
 
-const Spelling* Parser::spelling_of(const toml::table& table, int line) const {
-  const Spelling* found = nullptr;
+const LayerWord& Parser::word_of(const toml::table& table, int line) const {
+  const LayerWord* found = nullptr;
   for (const auto& [key, node] : table) {
-    const Spelling* spelling = find_spelling(key.str());
-    if (spelling == nullptr) continue;
+    const LayerWord* word = find_layer_word(key.str());
+    if (word == nullptr) continue;
     if (found != nullptr) {
-      fail(line, fmt::format("a layer is both {} and {}, expected one of them", found->word, spelling->word));
+      fail(line,
+           fmt::format("a layer is both {} and {}, expected one of them", found->word, word->word),
+           fmt::format("give each braces of its own: {{ {} = ... }}, {{ {} = ... }}", found->word, word->word));
     }
-    found = spelling;
+    found = word;
   }
-  if (found != nullptr) return found;
+  if (found != nullptr) return *found;
   // No layer's word among the keys: the misspelt one is the key that is no option either.
-  std::vector<std::string> options;
-  for (const Spelling& spelling : spellings()) {
-    options.insert(options.end(), spelling.options.begin(), spelling.options.end());
-  }
   for (const auto& [key, node] : table) {
-    if (std::find(options.begin(), options.end(), key.str()) == options.end()) {
-      fail(line_of(key.source()),
-           fmt::format("unknown layer {}", quote_sample(key.str())),
-           suggestion(key.str(), spelling_words()));
+    const bool is_known = std::any_of(layer_words().begin(), layer_words().end(), [&](const LayerWord& word) {
+      return word.find(key.str()) != nullptr;
+    });
+    if (!is_known) {
+      fail(line_of(key.source()), fmt::format("unknown layer {}", quote_sample(key.str())), word_hint(key.str()));
     }
   }
-  fail(line, "a layer has no kind", suggestion("", spelling_words()));
+  fail(line, "a layer has no kind", word_hint(""));
 }
 
-Parser::Item Parser::read_item(const toml::node& entry) const {
+Item Parser::read_item(const toml::node& entry) const {
   Item item;
   item.line = line_of(entry.source());
   if (const auto* word = entry.as_string()) {
-    item.spelling = find_spelling(word->get());
-    if (item.spelling == nullptr) {
-      fail(item.line,
-           fmt::format("unknown layer {}", quote_sample(word->get())),
-           suggestion(word->get(), spelling_words()));
+    item.word = find_layer_word(word->get());
+    if (item.word == nullptr) {
+      fail(item.line, fmt::format("unknown layer {}", quote_sample(word->get())), word_hint(word->get()));
     }
-    if (!item.spelling->example.empty()) {
+    item.subject = subject_of(*item.word);
+    if (item.word->value().is_required()) {
       fail(item.line,
-           fmt::format("{} stands without a value, expected {}", subject_of(*item.spelling), item.spelling->example));
+           fmt::format("{} stands without a value, expected {}", item.subject, item.word->example),
+           item.hint(item.word->word));
     }
-    item.subject = subject_of(*item.spelling);
     return item;
   }
   item.table = entry.as_table();
   if (item.table == nullptr) {
     fail(item.line,
          fmt::format("a layer is {}, expected a word such as \"relu\" or a table such as {{ dense = 128 }}",
-                     found_text(entry)));
+                     found_text(entry)),
+         word_hint(""));
   }
-  item.spelling = spelling_of(*item.table, item.line);
-  item.subject = subject_of(*item.spelling);
-  const std::vector<std::string>& options = item.spelling->options;
+  item.word = &word_of(*item.table, item.line);
+  item.subject = subject_of(*item.word);
   for (const auto& [key, node] : *item.table) {
-    if (key.str() == item.spelling->word) continue;
-    if (std::find(options.begin(), options.end(), key.str()) != options.end()) continue;
+    if (item.word->find(key.str()) != nullptr) continue;
+    std::vector<std::string> names = key_names(*item.word);
+    std::erase(names, item.word->word);
     fail(line_of(key.source()),
          fmt::format("{} has the unknown option {}", item.subject, quote_sample(key.str())),
-         options.empty() ? fmt::format("{} has no options", item.spelling->word) : suggestion(key.str(), options));
+         suggestion(key.str(), names));
   }
+  item.name = read_name(item);
+  if (!item.name.empty()) item.subject = item.name;
   return item;
 }
 
+std::string Parser::read_name(const Item& item) const {
+  const toml::node* node = item.find("name");
+  if (node == nullptr) return {};
+  const auto* text = node->as_string();
+  const std::string name = text == nullptr ? "" : text->get();
+  const bool is_reserved = std::find(kReservedNames.begin(), kReservedNames.end(), name) != kReservedNames.end();
+  const bool fits = !name.empty() && name.size() <= kMostNameLength && name.front() != '.' && name.back() != '.' &&
+                    name.find("..") == std::string::npos &&
+                    std::all_of(name.begin(), name.end(), [](char c) { return is_plain(c) || c == '.'; });
+  if (fits && !is_reserved) return name;
+  fail(item,
+       *node,
+       "name",
+       is_reserved ? fmt::format("has the name '{}', which means something else to Mien", name)
+                   : fmt::format("has the name {}, expected {} and, inside, '.'", found_text(*node), kPlainName));
+}
+
 int Parser::read_simple(const Item& item, int node) {
-  const std::string_view word = item.spelling->word;
-  Layer layer{.line = item.line};
-  if (word == "dense") {
-    layer.kind = LayerKind::dense;
-    layer.output_shape.channels = whole(item, "", *item.value(), 1, kMostDenseOutputs);
-    layer.bias = flag(item, "bias", true);
-    return builder_->add(std::move(layer), {node});
+  Layer layer = item.layer();
+  const std::string_view word = item.word->word;
+  switch (layer.kind) {
+    case LayerKind::dense:
+      layer.output_shape.channels = whole(item, word);
+      layer.bias = flag(item, "bias");
+      break;
+    case LayerKind::group_norm:
+      layer.groups = whole(item, word);
+      break;
+    case LayerKind::dropout:
+      layer.probability = number(item, word);
+      break;
+    case LayerKind::leaky_relu:
+      layer.negative_slope = number(item, word);
+      break;
+    case LayerKind::elu:
+      layer.alpha = number(item, word);
+      break;
+    case LayerKind::global_max_pool:
+      layer.kernel_height = builder_->shape(node).height;
+      layer.kernel_width = builder_->shape(node).width;
+      [[fallthrough]];
+    default:
+      if (!flag(item, word)) fail(item.line, fmt::format("{} is false, expected true", item.subject), "leave it out");
   }
-  if (word == "dropout") {
-    layer.kind = LayerKind::dropout;
-    layer.probability = number(
-        item, word, 0, [](double value) { return value >= 0 && value < 1; }, "a probability from 0 to below 1");
-    return builder_->add(std::move(layer), {node});
-  }
-  if (word == "leaky_relu") {
-    layer.kind = LayerKind::leaky_relu;
-    layer.negative_slope = number(
-        item, word, layer.negative_slope, [](double value) { return value >= 0 && value <= 1; }, "a slope from 0 to 1");
-    return builder_->add(std::move(layer), {node});
-  }
-  if (!flag(item, word, true)) fail(item.line, fmt::format("{} is false, expected true", item.subject), "leave it out");
-  if (word == "batch_norm") {
-    layer.kind = LayerKind::batch_norm;
-    layer.epsilon = number(
-        item, "epsilon", layer.epsilon, [](double value) { return value > 0 && value <= 1; }, "from above 0 to 1");
-    layer.momentum = number(
-        item, "momentum", layer.momentum, [](double value) { return value > 0 && value <= 1; }, "from above 0 to 1");
-  } else if (word == "relu") {
-    layer.kind = LayerKind::relu;
-  } else if (word == "silu") {
-    layer.kind = LayerKind::silu;
-  } else if (word == "sigmoid") {
-    layer.kind = LayerKind::sigmoid;
-  } else if (word == "global_avg_pool") {
-    layer.kind = LayerKind::global_avg_pool;
-  } else {
-    layer.kind = LayerKind::flatten;
-  }
+  if (item.word->find("epsilon") != nullptr) layer.epsilon = number(item, "epsilon");
+  if (item.word->find("momentum") != nullptr) layer.momentum = number(item, "momentum");
   return builder_->add(std::move(layer), {node});
 }
 
 int Parser::read_conv(const Item& item, int node) {
   const Shape input = builder_->shape(node);
-  Layer layer{.kind = LayerKind::conv, .line = item.line};
-  if (item.spelling->word == "depthwise") {
+  Layer layer = item.layer();
+  if (item.word->word == "depthwise") {
     layer.output_shape.channels = input.channels;
     layer.groups = input.channels;
     std::tie(layer.kernel_height, layer.kernel_width) = read_kernel(item, "depthwise");
   } else {
-    layer.output_shape.channels = whole(item, "", *item.value(), 1, kMostChannels);
-    layer.groups = whole_option(item, "groups", 1, 1, kMostChannels);
-    if (item.option("kernel") == nullptr) {
-      fail(item.line, fmt::format("{} has no kernel, expected a size such as kernel = 3", item.subject));
+    layer.output_shape.channels = whole(item, "conv");
+    layer.groups = whole(item, "groups");
+    if (item.find("kernel") == nullptr) {
+      fail(item.line,
+           fmt::format("{} has no kernel, expected a size such as kernel = 3", item.subject),
+           item.hint("kernel"));
     }
     std::tie(layer.kernel_height, layer.kernel_width) = read_kernel(item, "kernel");
   }
-  layer.stride = whole_option(item, "stride", 1, 1, kMostSide);
-  layer.bias = flag(item, "bias", true);
+  layer.stride = whole(item, "stride");
+  layer.bias = flag(item, "bias");
   layer.padding = read_padding(item, layer, input);
   return builder_->add(std::move(layer), {node});
 }
 
 int Parser::read_pool(const Item& item, int node) {
-  const std::string_view word = item.spelling->word;
-  Layer layer{.kind = word == "max_pool" ? LayerKind::max_pool : LayerKind::avg_pool, .line = item.line};
-  std::tie(layer.kernel_height, layer.kernel_width) = read_kernel(item, word);
+  Layer layer = item.layer();
+  std::tie(layer.kernel_height, layer.kernel_width) = read_kernel(item, item.word->word);
   // As Keras and PyTorch: a pool steps by its own size unless told otherwise.
-  layer.stride = whole_option(item, "stride", layer.kernel_height, 1, kMostSide);
-  if (item.option("stride") == nullptr && layer.kernel_height != layer.kernel_width) {
+  const bool has_stride = item.find("stride") != nullptr;
+  layer.stride = has_stride ? whole(item, "stride") : layer.kernel_height;
+  if (!has_stride && layer.kernel_height != layer.kernel_width) {
     fail(item.line,
          fmt::format(
-             "{} has kernel {}x{} and no stride, expected one", item.subject, layer.kernel_height, layer.kernel_width));
+             "{} has kernel {}x{} and no stride, expected one", item.subject, layer.kernel_height, layer.kernel_width),
+         item.hint("stride"));
   }
   layer.padding = read_padding(item, layer, builder_->shape(node));
   return builder_->add(std::move(layer), {node});
@@ -402,13 +397,28 @@ int Parser::read_pool(const Item& item, int node) {
 
 int Parser::read_residual(const Item& item, int node, int depth) {
   const int branch = read_layers(list(item, "residual"), node, depth + 1);
-  const int shortcut = item.option("shortcut") == nullptr ? node : read_layers(list(item, "shortcut"), node, depth + 1);
-  return builder_->add({.kind = LayerKind::add, .line = item.line}, {branch, shortcut});
+  const int shortcut = item.find("shortcut") == nullptr ? node : read_layers(list(item, "shortcut"), node, depth + 1);
+  return builder_->add(item.layer(), {branch, shortcut});
+}
+
+int Parser::read_concat(const Item& item, int node, int depth) {
+  const toml::array& branches = list(item, "concat");
+  if (branches.size() < 2) {
+    fail(item, item.value(), "concat", fmt::format("has {} branch, expected at least 2", branches.size()));
+  }
+  std::vector<int> ends;
+  for (const toml::node& branch : branches) {
+    if (!branch.is_array()) {
+      fail(item, branch, "concat", fmt::format("has the branch {}, expected a list of layers", found_text(branch)));
+    }
+    ends.push_back(read_layers(*branch.as_array(), node, depth + 1));
+  }
+  return builder_->add(item.layer(), std::move(ends));
 }
 
 int Parser::read_squeeze_excite(const Item& item, int node) {
   const Shape input = builder_->shape(node);
-  const int64_t reduction = whole(item, "", *item.value(), 1, input.channels);
+  const int64_t reduction = whole(item, "squeeze_excite", item.value(), input.channels);
   const auto add = [&](LayerKind kind, int from, int64_t channels = 0) {
     return builder_->add({.kind = kind,
                           .output_shape = {.channels = channels},
@@ -422,13 +432,13 @@ int Parser::read_squeeze_excite(const Item& item, int node) {
   gate = add(LayerKind::relu, gate);
   gate = add(LayerKind::conv, gate, input.channels);
   gate = add(LayerKind::sigmoid, gate);
-  return builder_->add({.kind = LayerKind::multiply, .line = item.line}, {node, gate});
+  return builder_->add(item.layer(), {node, gate});
 }
 
 int Parser::read_repeat(const Item& item, int node, int depth) {
-  const int64_t count = whole(item, "", *item.value(), 1, kMostRepeats);
-  if (item.option("layers") == nullptr) {
-    fail(item.line, fmt::format("repeat has no layers, expected {}", item.spelling->example));
+  const int64_t count = whole(item, "repeat");
+  if (item.find("layers") == nullptr) {
+    fail(item.line, fmt::format("repeat has no layers, expected {}", item.word->example), item.hint("layers"));
   }
   // Every round adds a node (a list is never empty), so the bound on nodes ends nested repeats too.
   const toml::array& layers = list(item, "layers");
@@ -438,95 +448,88 @@ int Parser::read_repeat(const Item& item, int node, int depth) {
 
 // ---- values
 
-int64_t Parser::whole(
-    const Item& item, std::string_view key, const toml::node& value, int64_t minimum, int64_t maximum) const {
-  const std::string_view shown = key.empty() ? "value" : key;
+/// `value` as the whole number that stands behind `key`, up to `maximum`.
+int64_t Parser::whole(const Item& item, std::string_view key, const toml::node& value, int64_t maximum) const {
+  const auto minimum = static_cast<int64_t>(item.word->find(key)->minimum);
+  const bool is_kernel = item.word->find(key)->type == KeyType::kernel;
+  const std::string_view shown = is_kernel ? "kernel" : item.shown(key);
   const auto* number = value.as_integer();
   if (number == nullptr) {
-    fail(line_of(value.source()),
-         fmt::format(
-             "{} has {} {}, expected a whole number at least {}", item.subject, shown, found_text(value), minimum));
+    fail(item,
+         value,
+         key,
+         fmt::format("has {} {}, expected a whole number at least {}", shown, found_text(value), minimum));
   }
   if (number->get() < minimum || number->get() > maximum) {
-    fail(line_of(value.source()),
-         fmt::format("{} has {} {}, expected {}",
-                     item.subject,
-                     shown,
-                     number->get(),
-                     range_text(minimum, maximum, number->get())));
+    fail(item,
+         value,
+         key,
+         fmt::format("has {} {}, expected {}", shown, number->get(), range_text(minimum, maximum, number->get())));
   }
   return number->get();
 }
 
-int64_t Parser::whole_option(
-    const Item& item, std::string_view key, int64_t fallback, int64_t minimum, int64_t maximum) const {
-  const toml::node* value = item.option(key);
-  return value == nullptr ? fallback : whole(item, key, *value, minimum, maximum);
+int64_t Parser::whole(const Item& item, std::string_view key) const {
+  const LayerKey& known = *item.word->find(key);
+  const toml::node* value = item.find(key);
+  if (value == nullptr) return static_cast<int64_t>(known.fallback.value());
+  return whole(item, key, *value, static_cast<int64_t>(known.maximum));
 }
 
-double Parser::number(const Item& item,
-                      std::string_view key,
-                      double fallback,
-                      const std::function<bool(double)>& is_allowed,
-                      std::string_view expected) const {
-  const toml::node* node = item.option(key);
-  if (node == nullptr) return fallback;
+double Parser::number(const Item& item, std::string_view key) const {
+  const LayerKey& known = *item.word->find(key);
+  const toml::node* node = item.find(key);
+  if (node == nullptr) return known.fallback.value();
   double value = std::numeric_limits<double>::quiet_NaN();
   if (const auto* real = node->as_floating_point()) value = real->get();
   if (const auto* integer = node->as_integer()) value = static_cast<double>(integer->get());
-  if (!std::isfinite(value) || !is_allowed(value)) {
-    fail(line_of(node->source()),
-         fmt::format("{} has {} {}, expected {}",
-                     item.subject,
-                     key == item.spelling->word ? "value" : key,
-                     found_text(*node),
-                     expected));
+  const bool is_above = known.excludes_minimum ? value > known.minimum : value >= known.minimum;
+  const bool is_below = known.excludes_maximum ? value < known.maximum : value <= known.maximum;
+  if (!is_above || !is_below) {
+    fail(item,
+         *node,
+         key,
+         fmt::format("has {} {}, expected {}", item.shown(key), found_text(*node), known.range_text()));
   }
   return value;
 }
 
-bool Parser::flag(const Item& item, std::string_view key, bool fallback) const {
-  const toml::node* node = item.option(key);
-  if (node == nullptr) return fallback;
+bool Parser::flag(const Item& item, std::string_view key) const {
+  const toml::node* node = item.find(key);
+  if (node == nullptr) return item.word->find(key)->fallback.value() != 0;
   const auto* value = node->as_boolean();
   if (value == nullptr) {
-    fail(line_of(node->source()),
-         fmt::format("{} has {} {}, expected true or false",
-                     item.subject,
-                     key == item.spelling->word ? "value" : key,
-                     found_text(*node)));
+    fail(item, *node, key, fmt::format("has {} {}, expected true or false", item.shown(key), found_text(*node)));
   }
   return value->get();
 }
 
 std::pair<int64_t, int64_t> Parser::read_kernel(const Item& item, std::string_view key) const {
-  const toml::node& node = *item.option(key);
+  const toml::node& node = *item.find(key);
   const toml::array* sides = node.as_array();
-  if (sides == nullptr) {
-    const int64_t side = whole(item, "kernel", node, 1, kMostSide);
-    return {side, side};
-  }
+  const auto side = [&](const toml::node& value) { return whole(item, key, value, kMostSide); };
+  if (sides == nullptr) return {side(node), side(node)};
   if (sides->size() != 2) {
-    fail(line_of(node.source()),
-         fmt::format("{} has a kernel of {} numbers, expected a side or [height, width]", item.subject, sides->size()));
+    fail(item, node, key, fmt::format("has a kernel of {} numbers, expected a side or [height, width]", sides->size()));
   }
-  return {whole(item, "kernel", (*sides)[0], 1, kMostSide), whole(item, "kernel", (*sides)[1], 1, kMostSide)};
+  return {side((*sides)[0]), side((*sides)[1])};
 }
 
 Padding Parser::read_padding(const Item& item, const Layer& layer, const Shape& input) const {
-  const toml::node* node = item.option("padding");
+  const toml::node* node = item.find("padding");
   if (node == nullptr) return {};
-  const bool is_pool = layer.kind != LayerKind::conv;
-  const int line = line_of(node->source());
+  const LayerKey& known = *item.word->find("padding");
+  const bool is_pool = known.type == KeyType::pool_padding;
   if (const auto* number = node->as_integer()) {
     const int64_t least_kernel = std::min(layer.kernel_height, layer.kernel_width);
     // More would add outputs that see no pixel (pool: libtorch's own bound).
     const int64_t most = is_pool ? least_kernel / 2 : least_kernel - 1;
     const int64_t value = number->get();
     if (value < 0 || value > most) {
-      fail(line,
-           fmt::format("{} has padding {}, expected {} for kernel {}x{}",
-                       item.subject,
+      fail(item,
+           *node,
+           "padding",
+           fmt::format("has padding {}, expected {} for kernel {}x{}",
                        value,
                        range_text(0, most, value),
                        layer.kernel_height,
@@ -537,11 +540,7 @@ Padding Parser::read_padding(const Item& item, const Layer& layer, const Shape& 
   const auto* word = node->as_string();
   if (word != nullptr && word->get() == "valid") return {};
   if (word == nullptr || word->get() != "same" || is_pool) {
-    fail(line,
-         fmt::format("{} has padding {}, expected {}",
-                     item.subject,
-                     found_text(*node),
-                     is_pool ? "\"valid\" or a number" : "\"same\", \"valid\" or a number"));
+    fail(item, *node, "padding", fmt::format("has padding {}, expected {}", found_text(*node), known.range_text()));
   }
   const auto total = [&](int64_t size, int64_t kernel) {
     const int64_t outputs = (size + layer.stride - 1) / layer.stride;
@@ -556,13 +555,12 @@ Padding Parser::read_padding(const Item& item, const Layer& layer, const Shape& 
 }
 
 const toml::array& Parser::list(const Item& item, std::string_view key) const {
-  const toml::node& node = *item.option(key);
+  const toml::node& node = *item.find(key);
   if (!node.is_array() || node.as_array()->empty()) {
-    fail(line_of(node.source()),
-         fmt::format("{} has {} {}, expected a list of layers",
-                     item.subject,
-                     key == item.spelling->word ? "value" : key,
-                     node.is_array() ? "an empty list" : found_text(node)));
+    fail(item,
+         node,
+         key,
+         fmt::format("has {} {}, expected {}", item.shown(key), found_text(node), item.word->find(key)->range_text()));
   }
   return *node.as_array();
 }

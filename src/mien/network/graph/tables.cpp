@@ -5,6 +5,7 @@
 
 #include "mien/core/text.h"
 #include "mien/network/graph/graph.h"
+#include "mien/network/graph/layer_traits.h"
 
 namespace mien::network {
 namespace {
@@ -30,16 +31,19 @@ class TextTable {
     return sum;
   }
 
-  std::string text() const {
+  std::string text() const { return text_with_rule(fmt::format("{:-<{}}", "", width())); }
+  /// For cells that begin with "| ".
+  std::string markdown() const { return text_with_rule("|---|---|---|---|"); }
+
+ private:
+  std::string text_with_rule(const std::string& rule) const {
     std::string out;
     for (size_t i = 0; i < rows_.size(); ++i) {
       out += line(rows_[i]);
-      if (i == 0) out += fmt::format("{:-<{}}\n", "", width());
+      if (i == 0) out += rule + "\n";
     }
     return out;
   }
-
- private:
   std::string line(const Row& row) const {
     std::string out;
     for (size_t i = 0; i < Columns; ++i) {
@@ -87,10 +91,22 @@ std::string summary_table(const Graph& graph) {
   return out;
 }
 
-std::string shape_table(const Graph& graph) {
-  TextTable<2> table({"layer", "output"}, {Align::left, Align::left});
-  for (const Layer& layer : graph.layers) table.add({layer.name, layer.output_shape.text()});
-  return table.text();
+std::string layer_reference() {
+  std::string out;
+  for (const LayerWord& word : layer_words()) {
+    out += fmt::format("### {}\n\n`{}`: {}.\n\n", word.word, word.example, word.meaning);
+    TextTable<4> table({"| key", "| what it is", "| values", "| default |"},
+                       {Align::left, Align::left, Align::left, Align::left});
+    for (const LayerKey& key : word.keys) {
+      table.add({fmt::format("| `{}`", key.name),
+                 fmt::format("| {}", key.meaning),
+                 fmt::format("| {}", key.range_text()),
+                 fmt::format("| {} |", key.default_text())});
+    }
+    out += table.markdown() + "\n";
+  }
+  out.pop_back();
+  return out;
 }
 
 }  // namespace mien::network

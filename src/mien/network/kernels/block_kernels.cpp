@@ -1,5 +1,7 @@
 #include "mien/network/kernels/block_kernels.h"
 
+#include <new>
+
 #include "mien/network/kernels/convolution_kernels.h"
 
 namespace mien::network {
@@ -56,5 +58,7 @@ const BlockKernels& block_kernels() { return portable::kKernels; }
 const ConvolutionKernels& convolution_kernels() { return portable::kConvolutionKernels; }
 
 #endif
+
+void throw_out_of_memory() { throw std::bad_alloc(); }
 
 }  // namespace mien::network

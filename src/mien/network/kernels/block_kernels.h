@@ -66,6 +66,9 @@ struct BlockKernels {
   void (*keep)(const DropoutKey& key, int64_t begin, int64_t end, float* out);
 };
 
+/// Throws std::bad_alloc; stands outside the kernels, which use nothing of the standard library.
+[[noreturn]] void throw_out_of_memory();
+
 /// Those for this processor.
 const BlockKernels& block_kernels();
 

@@ -19,7 +19,7 @@ class Scratch {
  public:
   explicit Scratch(int64_t floats)
       : memory_(static_cast<float*>(__builtin_malloc(sizeof(float) * static_cast<size_t>(floats + 16)))) {
-    if (memory_ == nullptr) __builtin_trap();
+    if (memory_ == nullptr) throw_out_of_memory();
   }
   ~Scratch() { __builtin_free(memory_); }
   Scratch(const Scratch&) = delete;
