@@ -105,7 +105,7 @@ std::string replaced(std::string_view text, char from, std::string_view to) {
 }
 
 /// Inside single quotes of a POSIX shell.
-std::string quoted(std::string_view text) { return "'" + replaced(text, '\'', "'\\''") + "'"; }
+std::string shell_quoted(std::string_view text) { return "'" + replaced(text, '\'', "'\\''") + "'"; }
 
 std::string bash_script() {
   const auto commands = shell_commands();
@@ -175,10 +175,10 @@ std::string zsh_script() {
       if (!prefix.empty() && !command.name.starts_with(prefix)) continue;
       const std::string name = command.name.substr(prefix.size());
       if (name.find(' ') != std::string::npos) continue;
-      lines += " " + quoted(replaced(name, ':', "\\:") + ":" + command.summary);
+      lines += " " + shell_quoted(replaced(name, ':', "\\:") + ":" + command.summary);
     }
     if (prefix.empty()) {
-      for (const std::string& family : families()) lines += " " + quoted(family + ":" + "see mien " + family);
+      for (const std::string& family : families()) lines += " " + shell_quoted(family + ":" + "see mien " + family);
     }
     return lines + ")";
   };
@@ -193,7 +193,7 @@ std::string zsh_script() {
   }
   out += "  esac\n  shift words; (( CURRENT-- ))\n  case $command in\n";
   for (const ShellCommand& command : commands) {
-    out += fmt::format("    {}) _arguments -S", quoted(command.name));
+    out += fmt::format("    {}) _arguments -S", shell_quoted(command.name));
     for (const ShellOption& option : command.options) {
       const std::string action = option.values.empty() ? "_files" : "(" + join(option.values, " ") + ")";
       out += fmt::format(" \\\n      '--{}{}[{}]{}'",
