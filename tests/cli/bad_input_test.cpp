@@ -189,5 +189,75 @@ TEST_F(BadInput, ANameLongerThanAFileSystemTakesIsRefusedBeforeDataIsRead) {
   EXPECT_TRUE(refused(mien(training({"--name", std::string(300, 'n')})), 2, {"--name is 300 bytes long", "240"}));
 }
 
+TEST_F(BadInput, OptionsWithoutEffectAreRefused) {
+  const auto train = [&](const std::vector<std::string>& more) {
+    return mien(std::vector<std::string>{"train", "--data", "drawn:70"} + more);
+  };
+  EXPECT_TRUE(refused(train({"--momentum", "0.5"}), 2, {"--momentum has no effect with --opt adam", "sgd or rmsprop"}));
+  EXPECT_TRUE(refused(train({"--decay-epochs", "3"}), 2, {"--decay-epochs", "--sched step"}));
+  EXPECT_TRUE(refused(train({"--patience", "3", "--validation", "none"}), 2, {"--patience", "--validation none"}));
+  EXPECT_TRUE(refused(train({"--vote", "weighted"}), 2, {"--vote", "--members"}));
+  EXPECT_TRUE(refused(train({"--holdout", "0.2", "--members", "1"}), 2, {"--holdout", "--members 1"}));
+  EXPECT_TRUE(refused(train({"--class-weight-beta", "0.9"}), 2, {"--class-weight-beta", "effective"}));
+  EXPECT_TRUE(refused(train({"--ferplus-labels", "distribution"}), 2, {"--ferplus-labels", "without --ferplus"}));
+  EXPECT_TRUE(refused(mien({"data", "preview", "drawn:70"}), 2, {"no augmentation", "--flip"}));
+  EXPECT_TRUE(refused(mien({"data", "preview", "drawn:70", "--mixup", "0.4"}), 2, {"no option"}));
+}
+
+TEST_F(BadInput, AHintNamesOnlyOptionsThatTheCommandHas) {
+  ASSERT_EQ(mien(training()).status, 0);
+  write("bad.csv", with(3, " ", " 256 256"));
+  const std::vector<std::vector<std::string>> mistakes{{"data", "info", "none.csv"},
+                                                       {"data", "info", "bad.csv"},
+                                                       {"data", "check", "bad.csv"},
+                                                       {"predict", "runs/train/small", "bad.csv"},
+                                                       {"predict", "none", "faces.csv"},
+                                                       {"eval", "runs/train/small", "bad.csv"},
+                                                       {"eval", "runs/train/small", "none.csv"},
+                                                       {"explain", "runs/train/small", "bad.csv"},
+                                                       {"inside", "outputs", "runs/train/small", "bad.csv"},
+                                                       {"train"},
+                                                       {"lr-find"},
+                                                       {"run", "demo", "--data", "none.csv"},
+                                                       {"report", "none"},
+                                                       {"compare", "runs/train/small", "none"}};
+  for (const std::vector<std::string>& words : mistakes) {
+    const Outcome outcome = mien(words);
+    EXPECT_NE(outcome.status, 0) << words.front();
+    const size_t hint = outcome.err.find("hint: ");
+    if (hint == std::string::npos) continue;
+    const bool has_two_words = words.front() == "data" || words.front() == "inside";
+    std::vector<std::string> ask(words.begin(), words.begin() + (has_two_words ? 2 : 1));
+    const std::string help = mien(ask + std::vector<std::string>{"--help-all"}).out;
+    for (size_t i = outcome.err.find("--", hint); i != std::string::npos; i = outcome.err.find("--", i + 2)) {
+      const size_t end = outcome.err.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", i);
+      const std::string option = outcome.err.substr(i, end - i);
+      EXPECT_TRUE(help.find("  " + option) != std::string::npos ||
+                  help.find("--[no-]" + option.substr(2)) != std::string::npos)
+          << words.front() << ": " << outcome.err;
+    }
+  }
+}
+
+TEST_F(BadInput, AFullStandardOutputIsAnError) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full";
+  for (const char* words :
+       {"--help", "networks show leaky4", "networks list", "train --help", "reference", "--version"}) {
+    const std::string command = std::string(MIEN_PROGRAM) + " " + words + " > /dev/full";
+    const Outcome outcome = Child({"-c", command}, path("."), {.program = "/bin/sh"}).wait();
+    EXPECT_TRUE(refused(outcome, 1, {"cannot write to standard output: No space left on device"})) << words;
+    const Outcome closed =
+        Child({"-c", std::string(MIEN_PROGRAM) + " " + words + " >&-"}, path("."), {.program = "/bin/sh"}).wait();
+    EXPECT_TRUE(refused(closed, 1, {"cannot write to standard output"})) << words;
+  }
+}
+
+TEST_F(BadInput, AReaderThatIsGoneEndsWithoutAWord) {
+  const std::string command = "(sleep 0.3; " + std::string(MIEN_PROGRAM) + " reference; echo $? > status) | true";
+  const Outcome outcome = Child({"-c", command}, path("."), {.program = "/bin/sh"}).wait();
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(read("status"), "1\n");
+}
+
 }  // namespace
 }  // namespace mien

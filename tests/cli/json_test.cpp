@@ -27,6 +27,19 @@ TEST_F(Json, IsPrintedByEveryCommandThatOnlyTells) {
   EXPECT_TRUE(of({"reference"}).contains("markdown"));
 }
 
+TEST_F(Json, IsPrintedForErrorsToo) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"trian"}, {"train", "--epochs", "0"}, {"data", "info", "none.csv"}, {"report", "none"}}) {
+    const Outcome outcome = mien(words + std::vector<std::string>{"--json"});
+    const auto json = nlohmann::json::parse(outcome.out, nullptr, false);
+    ASSERT_TRUE(json.is_object()) << outcome.out << outcome.err;
+    EXPECT_FALSE(json.at("error").get<std::string>().empty());
+    EXPECT_EQ(json.at("status"), outcome.status);
+    EXPECT_NE(outcome.status, 0);
+    EXPECT_TRUE(outcome.err.starts_with("mien: ")) << outcome.err;
+  }
+}
+
 TEST_F(Json, IsPrintedByTheDataCommandsWhateverTheNamesAre) {
   const std::string odd = "a \"quoted\" \\ name.csv";
   EXPECT_EQ(of({"data", "draw", "d", "--draw-count", "2"}).at("rows"), 14);

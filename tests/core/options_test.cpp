@@ -152,5 +152,110 @@ TEST_F(Options, WholeNumbersOfARealOptionStayRealInToml) {
   EXPECT_EQ(set_.find("learning-rate")->toml(), "1e+30");
 }
 
+/// Options with all that a declaration may say.
+struct LinkedOptions {
+  std::string optimizer = "adam";
+  double momentum = 0.9;
+  bool near_copies = true;
+  double correlation = 0.99;
+  std::string validation = "fraction:0.1";
+  bool stratified = true;
+  std::vector<std::string> methods{"saliency"};
+  int64_t samples = 10;
+  double minutes = 0;
+  void bind(OptionSet& set) {
+    set.group("optimizer", "update");
+    set.add(&optimizer, {.name = "opt", .help = "", .choices = {"adam", "sgd", "rmsprop"}});
+    set.add(&momentum, {.name = "momentum", .help = "", .only_with = {{"opt", "sgd,rmsprop"}}});
+    set.add(&near_copies, {.name = "near-copies", .help = ""});
+    set.add(&correlation, {.name = "near-correlation", .help = "", .only_with = {{"near-copies", "true"}}});
+    set.add(&validation, {.name = "validation", .help = ""});
+    set.add(&stratified, {.name = "stratified", .help = "", .only_with = {{"validation", "fraction:*,kfold:*"}}});
+    set.add(&methods, {.name = "method", .help = ""});
+    set.add(&samples, {.name = "samples", .help = "", .only_with = {{"method", "lime,shap"}}});
+    set.add(&minutes, {.name = "max-time", .help = "", .aliases = {"time"}, .only_with = {{"absent", "1"}}});
+  }
+};
+
+class LinkedOptionsTest : public testing::Test {
+ protected:
+  LinkedOptionsTest() { values_.bind(set_); }
+  void set(const char* name, const char* text, Origin origin = Origin::command_line) {
+    set_.set(name, text, origin, "--" + std::string(name));
+  }
+  std::vector<std::string> unused(Origin origin = Origin::command_line) const {
+    std::vector<std::string> reasons;
+    for (const auto& unused : set_.unused(origin)) reasons.push_back(unused.reason);
+    return reasons;
+  }
+  LinkedOptions values_;
+  OptionSet set_;
+};
+
+using Texts = std::vector<std::string>;
+
+TEST_F(LinkedOptionsTest, WhatHasNoEffectBesideTheOthersIsFoundWhateverTheOrder) {
+  set("momentum", "0.9");
+  EXPECT_EQ(unused(), Texts{"--momentum has no effect with --opt adam"});
+  set("opt", "sgd");
+  EXPECT_EQ(unused(), Texts{});
+  set("near-correlation", "0.95");
+  set("near-copies", "false");
+  EXPECT_EQ(unused(), Texts{"--near-correlation has no effect without --near-copies"});
+}
+
+TEST_F(LinkedOptionsTest, ConditionsTakeBeginningsAndItemsOfLists) {
+  set("stratified", "false");
+  set("validation", "kfold:5:0");
+  set("samples", "20");
+  set("method", "saliency,lime");
+  EXPECT_EQ(unused(), Texts{});
+  set("validation", "last:40");
+  set("method", "saliency");
+  EXPECT_EQ(unused(),
+            (Texts{"--stratified has no effect with --validation last:40",
+                   "--samples has no effect with --method saliency"}));
+  EXPECT_EQ(set_.unused(Origin::command_line)[0].hint,
+            "it is used only with --validation fraction:... or kfold:...; set that, or leave --stratified out");
+}
+
+TEST_F(LinkedOptionsTest, AFileMayListAllOptionsAsTheyAre) {
+  set("momentum", "0.9", Origin::config_file);
+  EXPECT_EQ(unused(Origin::config_file), Texts{});
+  set("momentum", "0.8", Origin::config_file);
+  EXPECT_EQ(unused(Origin::config_file).size(), 1U);
+}
+
+TEST_F(LinkedOptionsTest, AConditionOnAnOptionThatTheSetLacksHolds) {
+  set("max-time", "3");
+  EXPECT_EQ(unused(), Texts{});
+}
+
+TEST_F(LinkedOptionsTest, OldNamesOfOptionsAndTablesAreAcceptedAndNotShown) {
+  set_from_toml(set_, "[update]\nmomentum = 0.5\ntime = 2.0\n", "old.toml", Origin::config_file);
+  EXPECT_EQ(values_.momentum, 0.5);
+  EXPECT_EQ(values_.minutes, 2);
+  const std::string toml = set_.to_toml();
+  EXPECT_TRUE(contains(toml, "[optimizer]"));
+  EXPECT_FALSE(contains(toml, "[update]"));
+  EXPECT_FALSE(contains(toml, "\ntime"));
+  const auto names = set_.names();
+  EXPECT_EQ(std::count(names.begin(), names.end(), "time"), 0);
+}
+
+TEST_F(LinkedOptionsTest, ARemovedOptionIsUnknownAndTheOthersStay) {
+  set_.remove("near-copies");
+  set_.remove("never-there");
+  EXPECT_EQ(set_.find("near-copies"), nullptr);
+  set("time", "7");
+  EXPECT_EQ(values_.minutes, 7);
+  EXPECT_EQ(set_.find("opt")->text(), "adam");
+}
+
+TEST_F(LinkedOptionsTest, AnAliasThatIsTakenIsAMistakeOfTheProgram) {
+  double other = 0;
+  EXPECT_THROW(set_.add(&other, {.name = "time", .help = ""}), std::logic_error);
+}
+
 }  // namespace
 }  // namespace mien

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,6 +35,10 @@ class Command {
   virtual ~Command() = default;
   virtual void bind(OptionSet& options) { (void)options; }
   virtual std::vector<Positional> positionals() { return {}; }
+  /// What stands in help in place of the defaults, by option: the values of the recipe that was named.
+  virtual std::map<std::string, std::string> recipe_values() { return {}; }
+  /// True if help needs the complete program, because `recipe_values` does.
+  virtual bool help_needs_compute() const { return false; }
   /// True if --print-config is more than this command's options.
   virtual bool prints_config_itself() const { return false; }
   /// Exit status.

@@ -6,6 +6,7 @@
 
 #include "mien/benchmarks/bench_task.h"
 #include "mien/cli/command.h"
+#include "mien/cli/completion.h"
 #include "mien/cli/data_commands.h"
 #include "mien/cli/explain_commands.h"
 #include "mien/cli/help.h"
@@ -321,7 +322,7 @@ class DoctorCommand final : public ComputingCommand<DoctorCommand> {
   int compute(const Call& call) {
     const runtime::Environment environment = runtime::measured_environment();
     call.terminal.result(runtime::doctor_text(environment), runtime::environment_json(environment));
-    return environment.blas_is_slow ? 1 : 0;
+    return environment.blas_is_slow || !environment.blas_is_right ? 1 : 0;
   }
 };
 
@@ -469,6 +470,28 @@ class ReferenceCommand final : public Command {
   }
 };
 
+class CompletionCommand final : public Command {
+ public:
+  std::vector<Positional> positionals() override { return {{"shell", "bash, zsh or fish", &shell_}}; }
+  int run(const Call& call) override {
+    const std::string text = completion_script(shell_);
+    call.terminal.result(text, line_of({{"shell", shell_}, {"script", text}}));
+    return 0;
+  }
+
+ private:
+  std::string shell_;
+};
+
+class ManualCommand final : public Command {
+ public:
+  int run(const Call& call) override {
+    const std::string text = manual_page();
+    call.terminal.result(text, line_of({{"roff", text}}));
+    return 0;
+  }
+};
+
 template <class T, class... Arguments>
 std::function<std::unique_ptr<Command>()> make(Arguments... arguments) {
   return [=] { return std::make_unique<T>(arguments...); };
@@ -485,9 +508,9 @@ const std::vector<CommandSpec>& command_table() {
          make<RunCommand>(std::string("demo"))},
         {"run",
          "Start here",
-         "carry out a recipe from csv to report; `mien run list` names the recipes",
+         "run a recipe from csv to report; `mien run list` names the recipes",
          make<RunCommand>()},
-        {"doctor", "Start here", "versions, threads, BLAS speed, GPU, what is built in", make<DoctorCommand>()},
+        {"doctor", "Start here", "versions, threads, BLAS speed and correctness, GPU, what is built in", make<DoctorCommand>()},
         {"train", "Networks", "train one network, or with --members an ensemble, and judge it", make<TrainCommand>()},
         {"predict", "Networks", "predict a csv into id,label from weights alone", make<PredictCommand>()},
         {"eval", "Networks", "judge weights on labeled faces", make<EvalCommand>()},
@@ -536,7 +559,12 @@ const std::vector<CommandSpec>& command_table() {
     commands.push_back(
         {"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
     commands.push_back(
-        {"reference", "Measuring", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
+        {"reference", "Help", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
+    commands.push_back({"completion",
+                        "Help",
+                        "a script for bash, zsh or fish that completes commands, options and values",
+                        make<CompletionCommand>()});
+    commands.push_back({"manual", "Help", "the manual page mien(1) as roff", make<ManualCommand>()});
     return commands;
   }();
   return table;

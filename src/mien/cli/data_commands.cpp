@@ -34,7 +34,10 @@ std::string line_of(const ordered_json& json) {
 template <class Self>
 class DataCommand : public ComputingCommand<Self> {
  public:
-  void bind(OptionSet& options) override { data_.bind(options); }
+  void bind(OptionSet& options) override {
+    data_.bind(options);
+    options.remove("data");  // the word names it
+  }
   std::vector<Positional> positionals() override {
     return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}};
   }
@@ -255,6 +258,7 @@ class PreviewCommand final : public DataCommand<PreviewCommand> {
   void bind(OptionSet& options) override {
     DataCommand::bind(options);
     augment_.bind(options);
+    for (const char* of_pairs : {"mixup", "cutmix"}) options.remove(of_pairs);  // they blend faces of a batch
     options.group("preview");
     options.add(&out_, {.name = "out", .help = "picture to write"});
   }
@@ -262,6 +266,11 @@ class PreviewCommand final : public DataCommand<PreviewCommand> {
   int compute(const Call& call) {
     check_out(out_);
     const data::Dataset faces = load(call);
+    const std::vector<std::string> kinds{"flip", "rotate", "shift", "zoom", "shear", "brightness", "contrast", "erase"};
+    if (std::all_of(kinds.begin(), kinds.end(), [&](const std::string& kind) {
+          return call.options.find(kind)->text() == "0";
+        }))
+      throw_usage("no augmentation is set, so every picture would be the same", "such as --flip 0.5 --rotate 10");
     const data::Augmenter augmenter(augment_, faces.height, faces.width);
     constexpr int64_t kRows = 6;
     constexpr int64_t kVersions = 7;

@@ -31,14 +31,21 @@ void exec_compute(std::span<const std::string> words) {
   ::setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", /*overwrite=*/0);  // huge pages: half the page faults
   std::error_code ignored;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  const std::string program = (self.parent_path() / "mien-compute").string();
+  const std::filesystem::path folder = self.parent_path();
   std::vector<std::string> all{"mien"};
   all.insert(all.end(), words.begin(), words.end());
   std::vector<char*> pointers;
   for (std::string& word : all) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  ::execv(program.c_str(), pointers.data());
-  throw_failed(fmt::format("cannot start {}: {}", program, std::strerror(errno)),
+  const std::filesystem::path beside = folder / "mien-compute";
+  for (const auto& program : {beside,
+                              folder.parent_path() / "libexec" / "mien" / "mien-compute",
+                              folder.parent_path() / "lib" / "mien" / "mien-compute"}) {
+    ::execv(program.c_str(), pointers.data());
+    if (errno != ENOENT && errno != ENOTDIR)
+      throw_failed(fmt::format("cannot start {}: {}", program.string(), std::strerror(errno)));
+  }
+  throw_failed(fmt::format("cannot start {}: {}", beside.string(), std::strerror(ENOENT)),
                "it belongs beside mien: copy or install both");
 }
 

@@ -14,9 +14,9 @@ inline constexpr bool kIsLauncher = true;
 inline constexpr bool kIsLauncher = false;
 #endif
 
-/// Goes on as the program `mien-compute` beside this one, with the same words, process and standard streams, and with
-/// OpenMP's and OpenBLAS's busy waiting cut short where the user has not set it. Throws Error(failed) if it cannot be
-/// started.
+/// Goes on as the program `mien-compute` beside this one (links followed) or in ../libexec/mien or ../lib/mien, with
+/// the same words, process and standard streams, and with OpenMP's and OpenBLAS's busy waiting cut short where the user
+/// has not set it. Throws Error(failed) if it cannot be started.
 [[noreturn]] void exec_compute(std::span<const std::string> words);
 
 }  // namespace mien::cli

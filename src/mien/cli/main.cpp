@@ -8,10 +8,12 @@
 #include <string_view>
 #include <vector>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "mien/cli/command_line.h"
+#include "mien/cli/terminal.h"
 #include "mien/core/error.h"
 #include "mien/core/progress.h"
 
@@ -37,8 +39,16 @@ bool has_batch_size(const std::string& command) {
   return can_go_on(command) || command == "lr-find" || command == "bench";
 }
 
+/// Standard streams that are closed become ones that fail, so that no file which is opened later takes their place.
+void occupy_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int fail(const std::string& line, int status) {
-  fmt::print(stderr, "mien: {}\n", line);
+  const std::string text = "mien: " + line + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);  // a full standard error must not hide the exit status
   return mien::stop_requested() ? kInterrupted : status;
 }
 
@@ -55,8 +65,13 @@ int main(int argc, char** argv) {
   // Both come back as errors of the write, which say more.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  occupy_standard_streams();
   try {
-    return mien::cli::run_command_line(std::vector<std::string>(argv + 1, argv + argc));
+    const int status = mien::cli::run_command_line(std::vector<std::string>(argv + 1, argv + argc));
+    mien::cli::check_output_written();
+    return status;
+  } catch (const mien::cli::OutputClosed&) {
+    return 1;
   } catch (const mien::Error& error) {
     return fail(error.line(), mien::exit_status(error.code()));
   } catch (const std::bad_alloc&) {

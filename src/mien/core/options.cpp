@@ -58,6 +58,47 @@ bool is_choice(const OptionSpec& spec, const std::string& value) {
   return spec.choices.empty() || std::find(spec.choices.begin(), spec.choices.end(), value) != spec.choices.end();
 }
 
+/// Whether `text` is one of the comma-separated `values`, of which one that ends in '*' stands for all that begin so.
+bool is_listed(std::string_view text, std::string_view values) {
+  const std::vector<std::string> listed = split(values, ',');
+  return std::any_of(listed.begin(), listed.end(), [&](std::string_view value) {
+    return value.ends_with('*') ? text.starts_with(value.substr(0, value.size() - 1)) : text == value;
+  });
+}
+
+/// Whether a condition's `values` allow the option's value; of a list, any of its items.
+bool fulfills(const OptionSet::Entry& option, std::string_view values) {
+  const bool excludes = values.starts_with('!');
+  if (excludes) values.remove_prefix(1);
+  std::vector<std::string> items{option.text()};
+  if (const auto* list = std::get_if<std::vector<std::string>*>(&option.field); list != nullptr && !(*list)->empty())
+    items = **list;
+  return std::any_of(
+      items.begin(), items.end(), [&](const std::string& item) { return is_listed(item, values) != excludes; });
+}
+
+/// "with --optimizer sgd or rmsprop", "unless --validation is none".
+std::string condition_text(const OptionCondition& condition) {
+  std::string_view values = condition.values;
+  if (values == "true" || values == "!") return fmt::format("with --{}", condition.option);
+  const bool excludes = values.starts_with('!');
+  if (excludes) values.remove_prefix(1);
+  std::vector<std::string> listed = split(values, ',');
+  for (std::string& value : listed) {
+    if (value.ends_with('*')) value.replace(value.size() - 1, 1, "...");
+  }
+  const std::string any = join(listed, " or ");
+  return excludes ? fmt::format("unless --{} is {}", condition.option, any)
+                  : fmt::format("with --{} {}", condition.option, any);
+}
+
+/// "with --optimizer adam", "without --mixup".
+std::string state_text(const OptionSet::Entry& option) {
+  if (option.is_flag()) return fmt::format("{} --{}", option.text() == "true" ? "with" : "without", option.spec.name);
+  if (option.text().empty()) return "without --" + option.spec.name;
+  return fmt::format("with --{} {}", option.spec.name, option.text());
+}
+
 }  // namespace
 
 std::string_view to_text(Origin origin) {
@@ -116,12 +157,40 @@ std::string OptionSet::Entry::expected() const {
   return kind;
 }
 
+std::string OptionSet::Entry::conditions() const {
+  std::vector<std::string> texts;
+  for (const OptionCondition& condition : spec.only_with) texts.push_back(condition_text(condition));
+  return join(texts, " or ");
+}
+
+void OptionSet::group(std::string name, const std::string& old_name) {
+  if (!old_name.empty()) old_groups_[old_name] = name;
+  group_ = std::move(name);
+}
+
+std::string OptionSet::current_group(std::string_view name) const {
+  const auto found = old_groups_.find(name);
+  return found == old_groups_.end() ? std::string(name) : found->second;
+}
+
 void OptionSet::add(Field field, OptionSpec spec) {
-  if (index_.contains(spec.name)) throw std::logic_error("option declared twice: " + spec.name);
-  index_.emplace(spec.name, entries_.size());
+  std::vector<std::string> names = spec.aliases;
+  names.push_back(spec.name);
+  for (const std::string& name : names) {
+    if (!index_.emplace(name, entries_.size()).second) throw std::logic_error("option declared twice: " + name);
+  }
   Entry entry{.group = group_, .spec = std::move(spec), .field = field, .default_text = {}};
   entry.default_text = entry.text();
   entries_.push_back(std::move(entry));
+}
+
+void OptionSet::remove(std::string_view name) {
+  const auto found = index_.find(name);
+  if (found == index_.end()) return;
+  const size_t position = found->second;
+  std::erase_if(index_, [&](const auto& item) { return item.second == position; });
+  for (auto& [key, place] : index_) place -= place > position ? 1 : 0;
+  entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(position));
 }
 
 void OptionSet::set(std::string_view name, std::string_view text, Origin origin, const std::string& detail) {
@@ -180,6 +249,26 @@ void OptionSet::set(std::string_view name, std::string_view text, Origin origin,
 const OptionSet::Entry* OptionSet::find(std::string_view name) const {
   const auto found = index_.find(name);
   return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+std::vector<OptionSet::Unused> OptionSet::unused(Origin origin) const {
+  std::vector<Unused> result;
+  for (const Entry& entry : entries_) {
+    const auto& conditions = entry.spec.only_with;
+    // A config file may list all options as they are.
+    const bool is_plain = origin != Origin::command_line && entry.text() == entry.default_text;
+    if (entry.origin != origin || conditions.empty() || is_plain) continue;
+    const bool has_effect = std::any_of(conditions.begin(), conditions.end(), [&](const OptionCondition& condition) {
+      const Entry* other = find(condition.option);
+      return other == nullptr || fulfills(*other, condition.values);
+    });
+    if (has_effect) continue;
+    result.push_back(
+        {&entry,
+         fmt::format("--{} has no effect {}", entry.spec.name, state_text(*find(conditions.front().option))),
+         fmt::format("it is used only {}; set that, or leave --{} out", entry.conditions(), entry.spec.name)});
+  }
+  return result;
 }
 
 std::vector<std::string> OptionSet::names() const {

@@ -161,7 +161,8 @@ void set_from_toml(OptionSet& options,
       set(key, node);
       continue;
     }
-    if (std::find(groups.begin(), groups.end(), key.str()) == groups.end()) {
+    const std::string group = options.current_group(key.str());
+    if (std::find(groups.begin(), groups.end(), group) == groups.end()) {
       if (const OptionSet::Entry* entry = options.find(key.str())) {
         throw_usage(fmt::format(
             "{}: {} is a table, expected {}", toml_place(file, key.source()), key.str(), entry->expected()));
@@ -171,11 +172,11 @@ void set_from_toml(OptionSet& options,
     }
     for (const auto& [inner_key, inner_node] : *table) {
       const OptionSet::Entry* entry = options.find(inner_key.str());
-      if (entry != nullptr && entry->group != key.str()) {
+      if (entry != nullptr && entry->group != group) {
         throw_usage(fmt::format("{}: {} stands in [{}], expected in [{}]",
                                 toml_place(file, inner_key.source()),
                                 inner_key.str(),
-                                key.str(),
+                                group,
                                 entry->group));
       }
       set(inner_key, inner_node);

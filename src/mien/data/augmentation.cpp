@@ -85,13 +85,19 @@ float mean_level(std::span<const uint8_t> bytes) {
 
 void AugmentOptions::bind(OptionSet& options) {
   options.group("augment");
-  options.add(&flip, {.name = "flip", .help = "probability of a left-right mirror image", .minimum = 0, .maximum = 1});
+  options.add(&flip,
+              {.name = "flip",
+               .help = "probability of a left-right mirror image",
+               .minimum = 0,
+               .maximum = 1,
+               .level = OptionLevel::common});
   options.add(&rotate,
               {.name = "rotate",
                .help = "largest turn of an image, either way",
                .unit = "degrees",
                .minimum = 0,
-               .maximum = 180});
+               .maximum = 180,
+               .level = OptionLevel::common});
   options.add(&shift,
               {.name = "shift",
                .help = "largest shift of an image, as a fraction of its width and height",
@@ -109,7 +115,8 @@ void AugmentOptions::bind(OptionSet& options) {
   options.add(&border,
               {.name = "border",
                .help = "what a moved image shows beyond its edge: its outermost pixels again, or black",
-               .choices = {"edge", "black"}});
+               .choices = {"edge", "black"},
+               .only_with = {{"rotate", "!0"}, {"shift", "!0"}, {"zoom", "!0"}, {"shear", "!0"}}});
   options.add(&brightness,
               {.name = "brightness",
                .help = "largest change of brightness, as a fraction of the full range",
@@ -131,7 +138,8 @@ void AugmentOptions::bind(OptionSet& options) {
                .help = "largest fraction of the area that is erased",
                .minimum = 0,
                .maximum = 1,
-               .source = "torchvision's RandomErasing"});
+               .source = "torchvision's RandomErasing",
+               .only_with = {{"erase", "!0"}}});
   options.add(&mixup,
               {.name = "mixup",
                .help = "alpha of mixup, which blends pairs of images and of labels; 0 is off",

@@ -18,13 +18,15 @@ void ClassWeightOptions::bind(OptionSet& options) {
               {.name = "class-weights",
                .help = "how much each class weighs in the loss, against rare classes being ignored",
                .choices = {"none", "balanced", "effective"},
-               .source = "balanced: N / (K n_c); effective: Cui et al. 2019, arXiv:1901.05555"});
+               .source = "balanced: N / (K n_c); effective: Cui et al. 2019, arXiv:1901.05555",
+               .level = OptionLevel::common});
   options.add(&class_weight_beta,
               {.name = "class-weight-beta",
-               .help = "how fast further rows of a class lose worth with --class-weights effective",
+               .help = "how fast further rows of a class lose worth",
                .minimum = 0,
                .maximum = 0.9999999,
-               .source = "Cui et al. 2019, section 5"});
+               .source = "Cui et al. 2019, section 5",
+               .only_with = {{"class-weights", "effective"}}});
   options.add(&balanced_sampling,
               {.name = "balanced-sampling",
                .help = "let every class come equally often in an epoch, repeating rows of rare ones"});

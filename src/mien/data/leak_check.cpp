@@ -102,8 +102,12 @@ void LeakOptions::bind(OptionSet& options) {
               {.name = "near-correlation",
                .help = "images whose pixels correlate at least this much are near copies",
                .minimum = 0.8,
-               .maximum = 0.99999});
-  options.add(&mirrored_copies, {.name = "mirrored-copies", .help = "count left-right mirror images as near copies"});
+               .maximum = 0.99999,
+               .only_with = {{"near-copies", "true"}}});
+  options.add(&mirrored_copies,
+              {.name = "mirrored-copies",
+               .help = "count left-right mirror images as near copies",
+               .only_with = {{"near-copies", "true"}}});
 }
 
 ImageCopies find_copies(const Dataset& dataset, const LeakOptions& options) {

@@ -75,12 +75,14 @@ void DataOptions::bind(OptionSet& options) {
   options.add(&data,
               {.name = "data",
                .help = "faces: a csv file, a folder of class folders, drawn (2,800 faces), or drawn:COUNT faces of all "
-                       "classes together"});
+                       "classes together",
+               .level = OptionLevel::common});
   options.add(&fraction,
               {.name = "fraction",
                .help = "part of the training rows to keep, drawn from every class in proportion",
                .minimum = 1e-6,
-               .maximum = 1});
+               .maximum = 1,
+               .level = OptionLevel::common});
   options.add(&ferplus,
               {.name = "ferplus",
                .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
@@ -89,12 +91,12 @@ void DataOptions::bind(OptionSet& options) {
               {.name = "ferplus-labels",
                .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
                .choices = {"majority", "distribution"},
-               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3"});
-  options.add(
-      &skip_bad_rows,
-      {.name = "skip-bad-rows", .help = "leave rows and pictures out that cannot be read, instead of stopping"});
+               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3",
+               .only_with = {{"ferplus", "!"}}});
+  options.add(&skip_bad_rows,
+              {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
   options.add(&drop_leaks,
-              {.name = "drop-leaks", .help = "leave training rows out that have an exact copy in validation or test"});
+              {.name = "drop-leaks", .help = "leave out training rows with an exact copy in validation or test"});
   options.add(&image_side,
               {.name = "image-side",
                .help = "side to which pictures of a folder are resized, and drawn faces are drawn",
@@ -102,7 +104,10 @@ void DataOptions::bind(OptionSet& options) {
                .minimum = 8,
                .maximum = 1024});
   options.add(&data_seed,
-              {.name = "data-seed", .help = "seed of drawn faces and of the rows --fraction keeps", .minimum = 0});
+              {.name = "data-seed",
+               .help = "seed of drawn faces and of the rows --fraction keeps",
+               .minimum = 0,
+               .only_with = {{"data", "drawn*"}, {"fraction", "!1"}}});
 }
 
 Dataset load(const DataOptions& options, ProgressListener& listener) {

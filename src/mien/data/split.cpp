@@ -130,10 +130,17 @@ void SplitOptions::bind(OptionSet& options) {
   options.add(&validation,
               {.name = "validation",
                .help = "which training rows validate: none, usage (PublicTest), last:COUNT, fraction:PART "
-                       "or kfold:FOLDS:INDEX"});
-  options.add(&stratified, {.name = "stratified", .help = "draw validation rows from every class in proportion"});
+                       "or kfold:FOLDS:INDEX",
+               .level = OptionLevel::common});
+  options.add(&stratified,
+              {.name = "stratified",
+               .help = "draw validation rows from every class in proportion",
+               .only_with = {{"validation", "fraction:*,kfold:*"}, {"members", "!0,1"}}});
   options.add(&split_seed,
-              {.name = "split-seed", .help = "seed of the random choice of validation rows", .minimum = 0});
+              {.name = "split-seed",
+               .help = "seed of the random choice of validation rows",
+               .minimum = 0,
+               .only_with = {{"validation", "fraction:*,kfold:*"}, {"members", "!0,1"}}});
 }
 
 Split make_split(const Dataset& dataset, const SplitOptions& options) {

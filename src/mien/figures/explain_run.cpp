@@ -115,25 +115,29 @@ std::vector<Figure> explain_figures(const MapFigure& wish, const ExplainRunOptio
 }
 
 std::string method_table_text(const network::Graph* graph) {
-  const std::vector<std::string> header{"method", "family", "map", "cost of a face", "needs", "source"};
-  std::vector<std::vector<std::string>> lines{header};
+  constexpr size_t kWidth = 80;
+  constexpr size_t kIndent = 6;
+  // A sentence below its method, broken where a line is full.
+  const auto sentence = [](const std::string& text) {
+    std::string out(kIndent - 1, ' ');
+    size_t column = kIndent - 1;
+    for (const std::string& word : split(text, ' ')) {
+      if (column + 1 + word.size() > kWidth) {
+        out += "\n" + std::string(kIndent - 1, ' ');
+        column = kIndent - 1;
+      }
+      out += " " + word;
+      column += 1 + word.size();
+    }
+    return out + "\n";
+  };
+  std::string text = fmt::format("{:<24} {:<14} {}\n", "method", "family", "map");
   for (const explain::MethodSpec& spec : explain::methods()) {
-    lines.push_back({spec.name,
-                     std::string(to_text(spec.family)),
-                     spec.is_signed ? "signed" : ">= 0",
-                     spec.cost,
-                     method_needs(spec, graph),
-                     spec.source});
-  }
-  std::string text;
-  std::vector<size_t> widths(header.size(), 0);
-  for (const auto& line : lines) {
-    for (size_t i = 0; i + 1 < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
-  }
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i)
-      text += i + 1 < line.size() ? fmt::format("{:<{}}  ", line[i], widths[i]) : line[i];
-    text += "\n";
+    text += fmt::format(
+        "{:<24} {:<14} {}\n", spec.name, std::string(to_text(spec.family)), spec.is_signed ? "signed" : ">= 0");
+    text += sentence("cost: " + spec.cost);
+    if (const std::string needs = method_needs(spec, graph); !needs.empty()) text += sentence("needs: " + needs);
+    text += sentence("source: " + spec.source);
   }
   return text;
 }

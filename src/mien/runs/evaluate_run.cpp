@@ -156,12 +156,12 @@ std::string rate_text(double rate, const evaluation::Interval& interval) {
 std::pair<int32_t, int32_t> parse_cell(const std::string& text, std::span<const std::string> class_names) {
   const std::vector<std::string> parts = split(text, ':');
   if (parts.size() != 2)
-    throw_usage(fmt::format("--cells: {} is not of the form true:predicted", quote_sample(text)),
+    throw_usage(fmt::format("--gallery-cells: {} is not of the form true:predicted", quote_sample(text)),
                 "for example sad:neutral");
   const auto index = [&](const std::string& name) {
     const auto found = std::find(class_names.begin(), class_names.end(), name);
     if (found == class_names.end())
-      throw_usage(fmt::format("--cells: {} is no class", quote_sample(name)), suggestion(name, class_names));
+      throw_usage(fmt::format("--gallery-cells: {} is no class", quote_sample(name)), suggestion(name, class_names));
     return static_cast<int32_t>(found - class_names.begin());
   };
   return {index(parts[0]), index(parts[1])};

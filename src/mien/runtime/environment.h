@@ -18,6 +18,7 @@ struct Environment {
   double convolution_gflops = 0;  ///< of a convolution
   double register_gflops = 0;     ///< of multiply-adds in registers, the ceiling
   bool blas_is_slow = false;      ///< reference BLAS: 20 and more times too slow
+  bool blas_is_right = true;      ///< its products agree with ones computed in double
   bool has_mkldnn = false;
   bool has_cuda = false;
   bool has_vision = false;     ///< image folders
@@ -31,7 +32,13 @@ void configure_threads(int count);
 
 /// Facts without measuring (the rates stay 0).
 Environment environment();
-/// environment() with the rate of BLAS and whether it is slow, measured for about `seconds`.
+/// Whether a BLAS is the slow reference one: by its file's name if that tells, else by its rate on so many threads, no
+/// more than the machine has cores.
+bool is_slow_blas(const std::string& library, double gflops, int threads);
+/// Largest error of a few small products of floats, as a share of the sum of their absolute terms.
+double blas_error();
+/// environment() with the rate of BLAS, the best of several measurements of about `seconds` together, and whether it is
+/// slow.
 Environment environment_with_blas(double seconds = 0.1);
 /// environment() with all three rates, each measured for about a second.
 Environment measured_environment();

@@ -4,26 +4,40 @@ namespace mien::training {
 
 void LoopOptions::bind(OptionSet& options) {
   options.group("train");
-  options.add(
-      &epochs,
-      {.name = "epochs", .help = "passes over the training rows", .unit = "epochs", .minimum = 1, .maximum = 100000});
+  options.add(&epochs,
+              {.name = "epochs",
+               .help = "passes over the training rows",
+               .unit = "epochs",
+               .minimum = 1,
+               .maximum = 100000,
+               .level = OptionLevel::common});
   options.add(&batch_size,
-              {.name = "batch-size", .help = "faces per step", .unit = "faces", .minimum = 1, .maximum = 65536});
+              {.name = "batch-size",
+               .help = "faces per step",
+               .unit = "faces",
+               .minimum = 1,
+               .maximum = 65536,
+               .level = OptionLevel::common});
   options.add(&seed,
               {.name = "seed",
                .help = "seed of weights, order, augmentation and dropout; a run with the same seed and threads gives "
                        "the same bytes",
-               .minimum = 0});
+               .minimum = 0,
+               .level = OptionLevel::common});
   options.add(&patience,
               {.name = "patience",
                .help = "stop when validation accuracy has not improved for this many epochs; 0 never stops early",
                .unit = "epochs",
-               .minimum = 0});
+               .minimum = 0,
+               .level = OptionLevel::common,
+               .only_with = {{"validation", "!none"}}});
   options.add(&time_minutes,
-              {.name = "time",
+              {.name = "max-time",
                .help = "stop before the epoch that would exceed this budget; 0 has no limit",
                .unit = "minutes",
-               .minimum = 0});
+               .minimum = 0,
+               .aliases = {"time"},
+               .level = OptionLevel::common});
   options.add(&normalize,
               {.name = "normalize",
                .help = "how bytes become input: x/255, per image to mean 0 deviation 1, or with the training rows' "
@@ -47,19 +61,38 @@ void OptimizerOptions::bind(OptionSet& options) {
               {.name = "opt",
                .help = "update rule; sgd uses Nesterov momentum",
                .choices = {"adam", "adamw", "sgd", "rmsprop"},
-               .source = "Adam: Kingma and Ba 2015, algorithm 1; AdamW: Loshchilov and Hutter 2019, algorithm 2"});
+               .source = "Adam: Kingma and Ba 2015, algorithm 1; AdamW: Loshchilov and Hutter 2019, algorithm 2",
+               .level = OptionLevel::common});
   options.add(&learning_rate,
-              {.name = "lr", .help = "highest learning rate of the schedule", .minimum = 0, .maximum = 1000});
-  options.add(&momentum, {.name = "momentum", .help = "momentum of sgd and rmsprop", .minimum = 0, .maximum = 0.9999});
-  options.add(&beta1, {.name = "beta1", .help = "Adam's decay of the mean gradient", .minimum = 0, .maximum = 0.99999});
+              {.name = "lr",
+               .help = "highest learning rate of the schedule",
+               .minimum = 0,
+               .maximum = 1000,
+               .level = OptionLevel::common});
+  options.add(&momentum,
+              {.name = "momentum",
+               .help = "momentum of sgd and rmsprop",
+               .minimum = 0,
+               .maximum = 0.9999,
+               .only_with = {{"opt", "sgd,rmsprop"}}});
+  options.add(&beta1,
+              {.name = "beta1",
+               .help = "Adam's decay of the mean gradient",
+               .minimum = 0,
+               .maximum = 0.99999,
+               .only_with = {{"opt", "adam,adamw"}}});
   options.add(&beta2,
               {.name = "beta2",
                .help = "Adam's and rmsprop's decay of the mean squared gradient",
                .minimum = 0,
-               .maximum = 0.99999999});
-  options.add(
-      &optimizer_epsilon,
-      {.name = "opt-eps", .help = "added to the root of the mean squared gradient", .minimum = 1e-16, .maximum = 1});
+               .maximum = 0.99999999,
+               .only_with = {{"opt", "adam,adamw,rmsprop"}}});
+  options.add(&optimizer_epsilon,
+              {.name = "opt-eps",
+               .help = "added to the root of the mean squared gradient",
+               .minimum = 1e-16,
+               .maximum = 1,
+               .only_with = {{"opt", "adam,adamw,rmsprop"}}});
   options.add(
       &weight_decay,
       {.name = "weight-decay",
@@ -81,30 +114,38 @@ void ScheduleOptions::bind(OptionSet& options) {
   options.group("schedule");
   options.add(&schedule,
               {.name = "sched",
-               .help = "course of the learning rate",
+               .help = "learning-rate schedule",
                .choices = {"constant", "step", "cosine", "one-cycle", "plateau", "exponential"},
-               .source = "cosine: Loshchilov and Hutter 2017; one-cycle: Smith and Topin 2019 (30 % up, cosine)"});
+               .source = "cosine: Loshchilov and Hutter 2017; one-cycle: Smith and Topin 2019 (30 % up, cosine)",
+               .level = OptionLevel::common});
   options.add(&warmup_epochs,
               {.name = "warmup-epochs",
                .help = "epochs of linear rise from 0 to the schedule",
                .unit = "epochs",
                .minimum = 0});
-  options.add(
-      &decay_epochs,
-      {.name = "decay-epochs", .help = "epochs between two cuts of the step schedule", .unit = "epochs", .minimum = 1});
+  options.add(&decay_epochs,
+              {.name = "decay-epochs",
+               .help = "epochs between two cuts of the step schedule",
+               .unit = "epochs",
+               .minimum = 1,
+               .only_with = {{"sched", "step"}}});
   options.add(&decay_rate,
               {.name = "decay-rate",
-               .help = "factor of a cut (step, plateau) or of an epoch (exponential)",
+               .help = "factor by which step and plateau cut the rate, or exponential lowers it each epoch",
                .minimum = 1e-6,
-               .maximum = 1});
+               .maximum = 1,
+               .only_with = {{"sched", "step,plateau,exponential"}}});
   options.add(&plateau_patience,
               {.name = "plateau-patience",
                .help = "epochs without a better validation loss before plateau cuts the rate",
                .unit = "epochs",
-               .minimum = 0});
-  options.add(
-      &minimum_rate,
-      {.name = "min-lr", .help = "lowest learning rate of cosine, one-cycle, plateau and exponential", .minimum = 0});
+               .minimum = 0,
+               .only_with = {{"sched", "plateau"}}});
+  options.add(&minimum_rate,
+              {.name = "min-lr",
+               .help = "lowest learning rate of cosine, one-cycle, plateau and exponential",
+               .minimum = 0,
+               .only_with = {{"sched", "cosine,one-cycle,plateau,exponential"}}});
 }
 
 void LossOptions::bind(OptionSet& options) {
