@@ -15,6 +15,8 @@
 #include "mien/explain/units/filters.h"
 #include "mien/figures/explain_run.h"
 #include "mien/figures/panels.h"
+#include "mien/runs/train_run.h"
+#include "mien/runs/training_record.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -22,6 +24,68 @@ using namespace test_support;  // NOLINT(google-build-using-namespace)
 namespace {
 
 namespace fs = std::filesystem;
+
+/// leaky4 of a quarter of its width: every layer name of the recipe's figures, in a second.
+constexpr const char* kSmallLeaky = R"(name = "leaky4"
+input = [1, 48, 48]
+layers = [
+  { conv = 32, kernel = 5, padding = "same", stride = 2 }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
+  { conv = 48, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm", { max_pool = 2 },
+  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
+  { conv = 32, kernel = 3, padding = "same" }, { leaky_relu = 0.05 }, "batch_norm",
+  "flatten", { dense = 7 },
+]
+)";
+
+/// A network trained for a moment on drawn faces, once for all tests.
+const fs::path& trained_run() {
+  static const fs::path run = [] {
+    const WithoutPictures quick;
+    const fs::path folder = fresh_folder("trained");
+    write_atomic(folder / "leaky.toml", kSmallLeaky);
+    SmallExperiment small(folder,
+                          {{"network", (folder / "leaky.toml").string()},
+                           {"data", "drawn:350"},
+                           {"epochs", "3"},
+                           {"batch-size", "25"},
+                           {"lr", "0.003"}});
+    return *runs::train_task(small.experiment, small.options, silent_listener());
+  }();
+  return run;
+}
+
+/// What explaining `faces` of the run's own data says; "" where it is done.
+std::string complaint_of(const std::string& faces, const std::string& usage = "all") {
+  const WithoutPictures quick;
+  ExplainRunOptions options;
+  options.weights = trained_run().string();
+  options.data = "drawn:350";
+  options.usage = usage;
+  options.out = fresh_folder("complaint").string();
+  MapFigure figure;
+  figure.faces = faces;
+  figure.measure = false;
+  try {
+    draw_figures(options, {figure}, silent_listener());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ExplainFaces, AreThoseThatWereAskedForOrTheErrorSaysWhereTheRowIs) {
+  const auto loaded = network::load_weights(trained_run() / "weights" / "best.safetensors");
+  const auto record = runs::TrainingRecord::read(loaded.info);
+  ASSERT_FALSE(record.test.empty());
+  const std::string trained = std::to_string(record.training.front());
+  const std::string tested = std::to_string(record.test.front());
+  EXPECT_EQ(complaint_of("test:rows:" + tested), "");
+  EXPECT_EQ(complaint_of("validation:rows:" + std::to_string(record.validation.front())), "");
+  EXPECT_TRUE(contains(complaint_of("test:rows:" + trained), "row " + trained + " of drawn"))
+      << complaint_of("test:rows:" + trained);
+  EXPECT_TRUE(contains(complaint_of("test:rows:" + trained), "is a training row"));
+  EXPECT_TRUE(contains(complaint_of("rows:" + trained, "public-test"), "Usage Training"));
+}
 
 std::vector<float> npy_values(const fs::path& file) {
   const std::string bytes = read_text(file);

@@ -81,18 +81,8 @@ void DataOptions::bind(OptionSet& options) {
                .help = "part of the training rows to keep, drawn from every class in proportion",
                .minimum = 1e-6,
                .maximum = 1});
-  options.add(&ferplus,
-              {.name = "ferplus",
-               .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
-               .source = "Barsoum et al. 2016, arXiv:1608.01041"});
-  options.add(&ferplus_labels,
-              {.name = "ferplus-labels",
-               .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
-               .choices = {"majority", "distribution"},
-               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3"});
-  options.add(
-      &skip_bad_rows,
-      {.name = "skip-bad-rows", .help = "leave rows and pictures out that cannot be read, instead of stopping"});
+  bind_ferplus(options);
+  bind_skip_bad_rows(options);
   options.add(&drop_leaks,
               {.name = "drop-leaks", .help = "leave training rows out that have an exact copy in validation or test"});
   options.add(&image_side,
@@ -103,6 +93,24 @@ void DataOptions::bind(OptionSet& options) {
                .maximum = 1024});
   options.add(&data_seed,
               {.name = "data-seed", .help = "seed of drawn faces and of the rows --fraction keeps", .minimum = 0});
+}
+
+void DataOptions::bind_ferplus(OptionSet& options) {
+  options.add(&ferplus,
+              {.name = "ferplus",
+               .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
+               .source = "Barsoum et al. 2016, arXiv:1608.01041"});
+  options.add(&ferplus_labels,
+              {.name = "ferplus-labels",
+               .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
+               .choices = {"majority", "distribution"},
+               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3"});
+}
+
+void DataOptions::bind_skip_bad_rows(OptionSet& options) {
+  options.add(
+      &skip_bad_rows,
+      {.name = "skip-bad-rows", .help = "leave rows and pictures out that cannot be read, instead of stopping"});
 }
 
 Dataset load(const DataOptions& options, ProgressListener& listener) {
