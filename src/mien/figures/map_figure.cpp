@@ -74,7 +74,8 @@ std::string recall_text(ExplainContext& context, const std::string& part, int64_
   std::string text = fmt::format("{:.0f} % of {} {} {}faces are recognized",
                                  share(row[static_cast<size_t>(label)]),
                                  with_commas(total),
-                                 context.class_name(label), part == "all" ? "" : part + " ");
+                                 context.class_name(label),
+                                 part == "all" ? "" : part + " ");
   if (row[other] > 0)
     text += fmt::format(", {:.0f} % taken for {}", share(row[other]), context.class_name(static_cast<int64_t>(other)));
   return text + ".";
