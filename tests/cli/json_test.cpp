@@ -51,7 +51,10 @@ TEST_F(Json, IsPrintedByTheDataCommandsWhateverTheNamesAre) {
 }
 
 TEST_F(Json, IsPrintedByTrainingJudgingAndComparing) {
-  EXPECT_EQ(of(training()).at("folder"), "runs/train/small");
+  const auto trained = of(training());
+  EXPECT_EQ(trained.at("folder"), "runs/train/small");
+  EXPECT_GE(trained.at("best_epoch"), 1);
+  EXPECT_EQ(trained.at("validation").at("accuracy_interval").size(), 2U);
   EXPECT_EQ(of(training({"--seed", "1"})).at("folder"), "runs/train/small2");
   write("faces.csv", faces_csv());
   EXPECT_EQ(of({"predict", "runs/train/small,runs/train/small2", "faces.csv", "--threads", "1"}).at("faces"), 21);

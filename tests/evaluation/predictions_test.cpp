@@ -26,6 +26,23 @@ TEST(SoftmaxRows, TakesScoresThatWouldOverflow) {
   EXPECT_EQ(values, (std::vector<double>{0.5, 0.5, 0, 0.25, 0.5, 0.25}));
 }
 
+TEST(SharedFaces, AreMatchedByRowAndJudgedByOneSetOfLabels) {
+  Predictions first = make_predictions({0, 1, 0}, {{1, 0}, {0.5, 0.5}, {0.25, 0.75}});
+  Predictions second = make_predictions({0, 1}, {{0, 1}, {0.75, 0.25}});
+  first.rows = {3, 8, 9};
+  second.rows = {9, 3};
+  const SharedFaces shared = shared_faces(first, second, false, "a", "b");
+  EXPECT_EQ(shared.first.rows, (std::vector<int64_t>{3, 9}));
+  EXPECT_EQ(shared.second.rows, shared.first.rows);
+  EXPECT_EQ(shared.second.probabilities, (std::vector<double>{0.75, 0.25, 0, 1}));
+  EXPECT_EQ(shared.relabeled, 1);
+  EXPECT_EQ(shared.second.labels, (std::vector<int32_t>{0, 0}));
+  EXPECT_EQ(shared_faces(first, second, true, "a", "b").first.labels, (std::vector<int32_t>{1, 0}));
+  second.rows = {1, 2};
+  EXPECT_NE(message_of(ErrorCode::bad_data, [&] { shared_faces(first, second, false, "a", "b"); }).find("no face"),
+            std::string::npos);
+}
+
 TEST(CheckPredictions, NamesWhatIsWrong) {
   const Predictions good = make_predictions({0, 1}, {{1, 0}, {0.5, 0.5}});
   EXPECT_NO_THROW(check_predictions(good, "x"));

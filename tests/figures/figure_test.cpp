@@ -16,6 +16,7 @@
 #include "mien/figures/explain_run.h"
 #include "mien/figures/panels.h"
 #include "mien/report/canvas.h"
+#include "mien/runs/training_record.h"
 
 namespace mien::figures {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -23,6 +24,39 @@ using namespace test_support;  // NOLINT(google-build-using-namespace)
 namespace {
 
 namespace fs = std::filesystem;
+
+/// What explaining `faces` of the run's own data says; "" where it is done.
+std::string complaint_of(const std::string& faces, const std::string& usage = "all") {
+  const WithoutPictures quick;
+  ExplainRunOptions options;
+  options.weights = small_leaky_run().string();
+  options.data = "drawn:350";
+  options.usage = usage;
+  options.out = fresh_folder("complaint").string();
+  MapFigure figure;
+  figure.faces = faces;
+  figure.measure = false;
+  try {
+    draw_figures(options, {figure}, silent_listener());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ExplainFaces, AreThoseThatWereAskedForOrTheErrorSaysWhereTheRowIs) {
+  const auto loaded = network::load_weights(small_leaky_run() / "weights" / "best.safetensors");
+  const auto record = runs::TrainingRecord::read(loaded.info);
+  ASSERT_FALSE(record.test.empty());
+  const std::string trained = std::to_string(record.training.front());
+  const std::string tested = std::to_string(record.test.front());
+  EXPECT_EQ(complaint_of("test:rows:" + tested), "");
+  EXPECT_EQ(complaint_of("validation:rows:" + std::to_string(record.validation.front())), "");
+  EXPECT_TRUE(contains(complaint_of("test:rows:" + trained), "row " + trained + " of drawn"))
+      << complaint_of("test:rows:" + trained);
+  EXPECT_TRUE(contains(complaint_of("test:rows:" + trained), "is a training row"));
+  EXPECT_TRUE(contains(complaint_of("rows:" + trained, "public-test"), "Usage Training"));
+}
 
 std::vector<float> npy_values(const fs::path& file) {
   const std::string bytes = read_text(file);

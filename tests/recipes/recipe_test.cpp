@@ -3,7 +3,6 @@
 
 #include "mien/core/files.h"
 #include "mien/recipes/run_recipe.h"
-#include "mien/runs/weights_tasks.h"
 
 namespace mien::recipes {
 using namespace test_support;  // NOLINT(google-build-using-namespace)

@@ -12,8 +12,9 @@
 #include "mien/data/split.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/recipes/run_recipe.h"
+#include "mien/runs/compare_runs.h"
+#include "mien/runs/predict_run.h"
 #include "mien/runs/train_run.h"
-#include "mien/runs/weights_tasks.h"
 
 namespace mien::runs {
 using namespace test_support;  // NOLINT(google-build-using-namespace)
@@ -109,8 +110,25 @@ TEST_F(Ensemble, IsReportedAgainWithTheSameBytes) {
   EXPECT_TRUE(read_text(run_ / "report.html") == before);
 }
 
+TEST_F(Ensemble, PredictsByItsFolderAsItsMembersDoByTheirs) {
+  std::vector<std::string> members;
+  for (int m = 1; m <= 3; ++m) members.push_back((run_ / ("member0" + std::to_string(m))).string());
+  PredictRunOptions options{.weights = members, .data = {.data = "drawn:70"}, .out = (folder_ / "by3.csv").string()};
+  options.probabilities = true;
+  predict_run(options, silent_listener());
+  options.weights = {run_.string()};
+  options.out = (folder_ / "by1.csv").string();
+  predict_run(options, silent_listener());
+  EXPECT_EQ(read_text(folder_ / "by1.csv"), read_text(folder_ / "by3.csv"));
+}
+
+TEST_F(Ensemble, NeverCallsHeldOutRowsPublicTest) {
+  EXPECT_TRUE(contains(read_text(run_ / "member01" / "report.html"), "Judged on held-out rows"));
+  EXPECT_FALSE(contains(read_text(run_ / "member01" / "report.html"), "Judged on PublicTest"));
+}
+
 TEST_F(Ensemble, IsComparedWithAMember) {
-  const auto json = nlohmann::json::parse(compare_task(run_ / "member01", run_, "auto").json);
+  const auto json = nlohmann::json::parse(compare_runs(run_ / "member01", run_, "auto").json);
   EXPECT_EQ(json.at("first_name"), (run_ / "member01").string());
 }
 

@@ -1,12 +1,14 @@
 #include "mien/runs/train_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <set>
 
 #include "core/expect_error.h"
 #include "support/small_experiment.h"
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include "mien/core/files.h"
@@ -17,8 +19,10 @@
 #include "mien/network/network.h"
 #include "mien/recipes/run_recipe.h"
 #include "mien/report/canvas.h"
+#include "mien/runs/compare_runs.h"
+#include "mien/runs/eval_run.h"
+#include "mien/runs/predict_run.h"
 #include "mien/runs/run_summary.h"
-#include "mien/runs/weights_tasks.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::runs {
@@ -106,10 +110,10 @@ TEST_F(FinishedRun, IsPredictedAgainFromItsWeightsAlone) {
   // Every face, the run's test faces among them, from a csv.
   const auto faces = data::load({.data = "drawn:210"}, silent_listener());
   data::write_csv(faces, folder_ / "faces.csv");
-  const PredictTaskOptions options{.weights = {(run_ / "weights" / "best.safetensors").string()},
-                                   .data = (folder_ / "faces.csv").string(),
-                                   .out = (folder_ / "p.csv").string()};
-  EXPECT_EQ(predict_task(options, silent_listener()), 210);
+  const PredictRunOptions options{.weights = {(run_ / "weights" / "best.safetensors").string()},
+                                  .data = {.data = (folder_ / "faces.csv").string()},
+                                  .out = (folder_ / "p.csv").string()};
+  EXPECT_EQ(predict_run(options, silent_listener()), 210);
   const std::vector<std::string> lines = split(read_text(folder_ / "p.csv"), '\n');
   EXPECT_EQ(lines[0], "id,label");
   const auto own = evaluation::read_predictions_csv(run_ / "predictions_public_test.csv");
@@ -125,9 +129,10 @@ TEST_F(FinishedRun, PredictsACsvWithoutLabelsByItsIds) {
   faces.labels.assign(7, data::kUnlabeled);
   for (size_t i = 0; i < 7; ++i) faces.ids[i] = 100 + static_cast<int64_t>(i);
   data::write_csv(faces, folder_ / "test.csv", data::csv_style("kaggle-test"));
-  const PredictTaskOptions options{
-      .weights = {run_.string()}, .data = (folder_ / "test.csv").string(), .out = (folder_ / "q.csv").string()};
-  EXPECT_EQ(predict_task(options, silent_listener()), 7);
+  const PredictRunOptions options{.weights = {run_.string()},
+                                  .data = {.data = (folder_ / "test.csv").string()},
+                                  .out = (folder_ / "q.csv").string()};
+  EXPECT_EQ(predict_run(options, silent_listener()), 7);
   const std::vector<std::string> lines = split(read_text(folder_ / "q.csv"), '\n');
   ASSERT_EQ(lines.size(), 9U);
   EXPECT_EQ(lines[8], "");
@@ -137,16 +142,77 @@ TEST_F(FinishedRun, PredictsACsvWithoutLabelsByItsIds) {
 TEST_F(FinishedRun, IsJudgedAgainAsItJudgedItself) {
   const WithoutPictures quick;
   data::write_csv(data::load({.data = "drawn:210"}, silent_listener()), folder_ / "faces.csv");
-  PredictTaskOptions options{.weights = {run_.string()},
-                             .data = (folder_ / "faces.csv").string(),
-                             .out = (folder_ / "eval").string(),
-                             .usage = "public-test"};
-  const auto metrics = eval_task(options, {}, silent_listener());
+  EvalRunOptions options{.weights = {run_.string()},
+                         .data = {.data = (folder_ / "faces.csv").string()},
+                         .out = (folder_ / "eval").string(),
+                         .usage = "public-test"};
+  const auto metrics = eval_run(options, {}, silent_listener());
   EXPECT_EQ(metrics.accuracy, read_run(run_).test_metrics->accuracy);
   EXPECT_TRUE(fs::exists(folder_ / "eval" / "predictions_eval.csv"));
   options.usage = "private-test";
   EXPECT_TRUE(
-      contains(error_line(ErrorCode::bad_data, [&] { eval_task(options, {}, silent_listener()); }), "private-test"));
+      contains(error_line(ErrorCode::bad_data, [&] { eval_run(options, {}, silent_listener()); }), "private-test"));
+}
+
+TEST_F(FinishedRun, IsJudgedOnWhatItHasNotSeenUnlessAskedOtherwise) {
+  const WithoutPictures quick;
+  data::write_csv(data::load({.data = "drawn:280"}, silent_listener()), folder_ / "all.csv");
+  SmallExperiment small(folder_, {{"data", (folder_ / "all.csv").string()}, {"name", "on-csv"}});
+  const fs::path run = train_task(small.experiment, small.options, silent_listener()).value();
+  const RunSummary own = read_run(run);
+  const auto& held_out = own.test_metrics.value();
+  EvalRunOptions options{.weights = {(run / "weights" / "best.safetensors").string()},
+                         .data = {.data = (folder_ / "all.csv").string()},
+                         .out = (folder_ / "unseen").string()};
+  Heard heard;
+  const auto unseen = eval_run(options, {}, heard);
+  EXPECT_EQ(unseen.count, held_out.count);
+  EXPECT_EQ(unseen.accuracy, held_out.accuracy);
+  EXPECT_TRUE(contains(heard.lines, "the run's test rows")) << heard.lines;
+  EXPECT_EQ(heard.warnings, "");
+  EXPECT_TRUE(contains(read_json(folder_ / "unseen" / "metrics.json").at("judged_on"), "test rows"));
+  options.usage = "all";
+  EXPECT_EQ(eval_run(options, {}, heard).count, 280);
+  EXPECT_TRUE(contains(heard.warnings, "trained the network")) << heard.warnings;
+  options.usage = "training";
+  EXPECT_EQ(eval_run(options, {}, heard).count, 280 - held_out.count - own.validation_metrics->count);
+  EXPECT_TRUE(contains(heard.lines, "training rows: the network has seen them")) << heard.lines;
+  options.usage = "unseen";
+  options.data.data = "drawn:70";
+  heard.lines.clear();
+  EXPECT_EQ(eval_run(options, {}, heard).count, 70);
+  EXPECT_TRUE(contains(heard.lines, "trained on other data")) << heard.lines;
+}
+
+TEST_F(FinishedRun, OnAFractionIsComparedWithOneOnAllRowsOverTheFacesThatBothJudged) {
+  const WithoutPictures quick;
+  auto faces = data::load({.data = "drawn:280"}, silent_listener());
+  for (size_t i = 0; i < 280; ++i) faces.usages[i] = i % 4 == 0 ? data::Usage::public_test : data::Usage::training;
+  data::write_csv(faces, folder_ / "parts.csv");
+  std::vector<fs::path> runs;
+  for (const char* fraction : {"1", "0.5"}) {
+    SmallExperiment small(
+        folder_,
+        {{"data", (folder_ / "parts.csv").string()}, {"fraction", fraction}, {"name", std::string("f") + fraction}});
+    runs.push_back(train_task(small.experiment, small.options, silent_listener()).value());
+  }
+  const auto part = evaluation::read_predictions_csv(runs[1] / "predictions_public_test.csv");
+  for (const int64_t row : part.rows) EXPECT_EQ(row % 4, 0) << "not the row of the file";
+  EXPECT_EQ(nlohmann::json::parse(compare_runs(runs[0], runs[1], "auto").json).at("count"), 70);
+  const auto validation = nlohmann::json::parse(compare_runs(runs[0], runs[0], "val").json);
+  EXPECT_EQ(validation.at("labeled_differently"), 0);
+}
+
+TEST_F(FinishedRun, WithWeightsThatAreNoNumbersIsRefused) {
+  auto loaded = network::load_weights(run_ / "weights" / "best.safetensors");
+  loaded.network.tensors().back().fill_(std::nan(""));
+  network::save_weights(folder_ / "nan.safetensors", loaded.network, loaded.info);
+  const PredictRunOptions options{.weights = {(folder_ / "nan.safetensors").string()},
+                                  .data = {.data = "drawn:7"},
+                                  .out = (folder_ / "nan.csv").string()};
+  EXPECT_TRUE(
+      contains(error_line(ErrorCode::bad_data, [&] { predict_run(options, silent_listener()); }), "not finite"));
+  EXPECT_FALSE(fs::exists(folder_ / "nan.csv"));
 }
 
 TEST_F(FinishedRun, IsReportedAgainWithTheSameBytes) {
@@ -157,12 +223,12 @@ TEST_F(FinishedRun, IsReportedAgainWithTheSameBytes) {
 }
 
 TEST_F(FinishedRun, DoesNotDifferFromItself) {
-  const auto comparison = compare_task(run_, run_, "auto");
+  const auto comparison = compare_runs(run_, run_, "auto");
   const auto json = nlohmann::json::parse(comparison.json);
   EXPECT_EQ(json.at("accuracy").at("difference"), 0);
-  EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { compare_task(run_, folder_ / "none", "auto"); }), "none"));
+  EXPECT_TRUE(contains(error_line(ErrorCode::bad_data, [&] { compare_runs(run_, folder_ / "none", "auto"); }), "none"));
   EXPECT_TRUE(
-      contains(error_line(ErrorCode::bad_data, [&] { compare_task(run_, run_, "vote"); }), "predictions_vote.csv"));
+      contains(error_line(ErrorCode::bad_data, [&] { compare_runs(run_, run_, "vote"); }), "predictions_vote.csv"));
 }
 
 TEST(TrainTask, WarnsOfLeaksAndDropsThemOnRequest) {

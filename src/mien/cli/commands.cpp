@@ -17,10 +17,13 @@
 #include "mien/network/graph/graph.h"
 #include "mien/recipes/recipe.h"
 #include "mien/recipes/run_recipe.h"
+#include "mien/runs/compare_runs.h"
+#include "mien/runs/eval_run.h"
 #include "mien/runs/experiment.h"
+#include "mien/runs/lr_find.h"
+#include "mien/runs/predict_run.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
-#include "mien/runs/weights_tasks.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::cli {
@@ -48,9 +51,26 @@ inline void warn_of_slow_blas(Terminal& terminal) {
   if (!warning.empty()) terminal.warning(warning);
 }
 
+/// What a finished run says of itself: its folder and, for one network, its best epoch and rates.
+inline ordered_json train_object(const std::filesystem::path& folder) {
+  ordered_json json{{"folder", folder.string()}};
+  if (!std::filesystem::exists(folder / "weights" / "best.safetensors")) return json;
+  const runs::RunSummary run = runs::read_run(folder);
+  json["best_epoch"] = run.best_epoch;
+  const auto add = [&json](const char* part, const std::optional<evaluation::Metrics>& metrics) {
+    if (!metrics) return;
+    json[part] = {{"accuracy", metrics->accuracy},
+                  {"accuracy_interval", {metrics->accuracy_interval.low, metrics->accuracy_interval.high}},
+                  {"faces", metrics->count}};
+  };
+  add("test", run.test_metrics);
+  add("validation", run.validation_metrics);
+  return json;
+}
+
 inline int finished(const Call& call, const std::optional<std::filesystem::path>& folder) {
   if (!folder) return kInterrupted;
-  if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"folder", folder->string()}}));
+  if (call.terminal.machine_readable()) call.terminal.result("", line_of(train_object(*folder)));
   return 0;
 }
 
@@ -136,37 +156,38 @@ class RunCommand final : public ComputingCommand<RunCommand> {
 
 class PredictCommand final : public ComputingCommand<PredictCommand> {
  public:
-  void bind(OptionSet& options) override { task_.bind_predict(options); }
+  void bind(OptionSet& options) override { task_.bind(options); }
   std::vector<Positional> positionals() override {
-    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_},
-            {"data", "csv or folder of faces", &task_.data}};
+    return {
+        {"weights", "weights file, run folder or an ensemble's folder; several, separated by commas, vote", &weights_},
+        {"data", "csv or folder of faces", &task_.data.data}};
   }
   int compute(const Call& call) {
     task_.weights = split(weights_, ',');
-    const int64_t count = runs::predict_task(task_, call.terminal);
+    const int64_t count = runs::predict_run(task_, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"faces", count}, {"file", task_.out}}));
     return 0;
   }
 
  private:
   std::string weights_;
-  runs::PredictTaskOptions task_;
+  runs::PredictRunOptions task_;
 };
 
 class EvalCommand final : public ComputingCommand<EvalCommand> {
  public:
-  EvalCommand() { task_.out = "runs/eval"; }
   void bind(OptionSet& options) override {
-    task_.bind_eval(options);
+    task_.bind(options);
     judge_.bind_pictures(options);
   }
   std::vector<Positional> positionals() override {
-    return {{"weights", "weights file or run folder; several, separated by commas, vote", &weights_},
-            {"data", "labeled csv or folder of faces", &task_.data}};
+    return {
+        {"weights", "weights file, run folder or an ensemble's folder; several, separated by commas, vote", &weights_},
+        {"data", "labeled csv or folder of faces", &task_.data.data}};
   }
   int compute(const Call& call) {
     task_.weights = split(weights_, ',');
-    const auto metrics = runs::eval_task(task_, judge_, call.terminal);
+    const auto metrics = runs::eval_run(task_, judge_, call.terminal);
     call.terminal.result(evaluation::metrics_text(metrics) + fmt::format("pictures and tables: {}\n", task_.out),
                          evaluation::metrics_json(metrics));
     return 0;
@@ -174,7 +195,7 @@ class EvalCommand final : public ComputingCommand<EvalCommand> {
 
  private:
   std::string weights_;
-  runs::PredictTaskOptions task_;
+  runs::EvalRunOptions task_;
   runs::RunEvaluationOptions judge_;
 };
 
@@ -187,13 +208,17 @@ class CompareCommand final : public ComputingCommand<CompareCommand> {
                  .help = "which predictions to compare: auto takes those on PublicTest or of the vote if both folders "
                          "have them, else those on validation rows",
                  .choices = {"auto", "val", "public_test", "vote", "eval"}});
+    options.add(&labels_,
+                {.name = "labels",
+                 .help = "whose labels judge both where they differ, as FER+ and FER2013 do",
+                 .choices = {"first", "second"}});
   }
   std::vector<Positional> positionals() override {
     return {{"first", "a run folder", &first_},
-            {"second", "another run folder that was judged on the same rows", &second_}};
+            {"second", "another run folder that was judged on rows of the same data", &second_}};
   }
   int compute(const Call& call) {
-    const auto comparison = runs::compare_task(first_, second_, part_);
+    const auto comparison = runs::compare_runs(first_, second_, part_, labels_);
     call.terminal.result(comparison.text, comparison.json);
     return 0;
   }
@@ -201,6 +226,7 @@ class CompareCommand final : public ComputingCommand<CompareCommand> {
  private:
   std::string first_, second_;
   std::string part_ = "auto";
+  std::string labels_ = "first";
 };
 
 class ReportCommand final : public ComputingCommand<ReportCommand> {
@@ -223,7 +249,7 @@ class FindRateCommand final : public ComputingCommand<FindRateCommand> {
   FindRateCommand() { experiment_.run.project = "runs/learning-rate"; }
   void bind(OptionSet& options) override { experiment_.bind(options); }
   int compute(const Call& call) {
-    const double rate = runs::find_learning_rate_task(experiment_, experiment_.run.project, call.terminal);
+    const double rate = runs::lr_find(experiment_, experiment_.run.project, call.terminal);
     if (call.terminal.machine_readable()) call.terminal.result("", line_of({{"lr", rate}}));
     return 0;
   }

@@ -22,8 +22,16 @@ std::string pictures_json(const figures::ExplainRunOptions& look, const std::vec
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+/// --rows is short for --faces rows:, so that only one of them can be meant.
+void refuse_two_choices(const Call& call, const figures::ExplainRunOptions& look) {
+  const auto* const faces = call.options.find("faces");
+  if (look.rows.empty() || faces == nullptr || faces->origin == Origin::default_value) return;
+  throw_usage(fmt::format("--rows {} and --faces {} both choose faces", look.rows, faces->text()),
+              "--rows is short for --faces rows:; give one of the two");
+}
+
 Positional weights_word(figures::ExplainRunOptions& look) {
-  return {"weights", "weights file or run folder", &look.weights};
+  return {"weights", "weights file, run folder or an ensemble's folder (every member)", &look.weights};
 }
 Positional data_word(figures::ExplainRunOptions& look) {
   return {"data", "csv or folder of faces, or drawn:COUNT", &look.data};
@@ -49,6 +57,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
   int compute(const Call& call) {
     check_used(call.options);
+    refuse_two_choices(call, look_);
     if (evaluate_) {
       if (call.options.find("faces")->origin == Origin::default_value) figure_.faces = "random:50";
       if (call.options.find("method")->origin == Origin::default_value) figure_.map.methods = {"all"};
@@ -134,6 +143,7 @@ class InsideCommand final : public ComputingCommand<InsideCommand<FigureOfKind>>
         throw_usage("--data: the ascent looks at no faces", "--ascent-start faces or mean-face does");
     }
     if constexpr (kChoosesFaces) {
+      refuse_two_choices(call, look_);
       if (!look_.rows.empty()) figure_.faces = "rows:" + look_.rows;
     }
     const auto pictures = figures::draw_figures(look_, {figure_}, call.terminal);

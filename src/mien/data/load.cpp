@@ -83,18 +83,8 @@ void DataOptions::bind(OptionSet& options) {
                .minimum = 1e-6,
                .maximum = 1,
                .level = OptionLevel::common});
-  options.add(&ferplus,
-              {.name = "ferplus",
-               .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
-               .source = "Barsoum et al. 2016, arXiv:1608.01041"});
-  options.add(&ferplus_labels,
-              {.name = "ferplus-labels",
-               .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
-               .choices = {"majority", "distribution"},
-               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3",
-               .only_with = {{"ferplus", "!"}}});
-  options.add(&skip_bad_rows,
-              {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
+  bind_ferplus(options);
+  bind_skip_bad_rows(options);
   options.add(&drop_leaks,
               {.name = "drop-leaks", .help = "leave out training rows with an exact copy in validation or test"});
   options.add(&image_side,
@@ -108,6 +98,25 @@ void DataOptions::bind(OptionSet& options) {
                .help = "seed of drawn faces and of the rows --fraction keeps",
                .minimum = 0,
                .only_with = {{"data", "drawn*"}, {"fraction", "!1"}}});
+}
+
+void DataOptions::bind_ferplus(OptionSet& options) {
+  options.add(&ferplus,
+              {.name = "ferplus",
+               .help = "file of FER+ votes (fer2013new.csv) that replace the labels of FER2013",
+               .source = "Barsoum et al. 2016, arXiv:1608.01041"});
+  options.add(&ferplus_labels,
+              {.name = "ferplus-labels",
+               .help = "what FER+ votes become: the majority's label, or the distribution of the votes",
+               .choices = {"majority", "distribution"},
+               .source = "Barsoum et al. 2016, arXiv:1608.01041, section 3",
+               .only_with = {{"ferplus", "!"}}});
+}
+
+void DataOptions::bind_skip_bad_rows(OptionSet& options) {
+  options.add(
+      &skip_bad_rows,
+      {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
 }
 
 Dataset load(const DataOptions& options, ProgressListener& listener) {

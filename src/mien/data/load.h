@@ -20,6 +20,9 @@ struct DataOptions {
   int64_t image_side = 48;  ///< of folders; a csv says its own
   int64_t data_seed = 0;    ///< of `fraction` and of drawn faces
   void bind(OptionSet& options);
+  /// Parts of it, for commands that read data and train nothing.
+  void bind_ferplus(OptionSet& options);
+  void bind_skip_bad_rows(OptionSet& options);
 };
 
 /// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the

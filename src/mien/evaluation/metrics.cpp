@@ -208,6 +208,9 @@ Metrics compute_metrics(const Predictions& predictions, int64_t resamples) {
 
 std::string metrics_json(const Metrics& metrics) {
   nlohmann::ordered_json json;
+  if (!metrics.judged_on.empty()) json["judged_on"] = metrics.judged_on;
+  if (!metrics.label_source.empty()) json["labels"] = metrics.label_source;
+  if (!metrics.data_checksum.empty()) json["data_checksum"] = metrics.data_checksum;
   json["count"] = metrics.count;
   json["accuracy"] = metrics.accuracy;
   json["accuracy_interval"] = to_json(metrics.accuracy_interval);

@@ -26,7 +26,10 @@ struct ClassMetrics {
 
 /// How a network fared on the labeled rows. Every number equals scikit-learn's of the same name unless said otherwise.
 struct Metrics {
-  int64_t count = 0;  ///< labeled rows
+  std::string judged_on;      ///< what the rows are, in words; empty where nobody said
+  std::string label_source;   ///< Dataset::label_source
+  std::string data_checksum;  ///< Dataset::source_checksum
+  int64_t count = 0;          ///< labeled rows
   double accuracy = 0;
   Interval accuracy_interval;           ///< Wilson, 95 %
   double balanced_accuracy = 0;         ///< mean recall of the classes that have faces

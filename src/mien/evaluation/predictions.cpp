@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -27,6 +28,66 @@ double Predictions::loss(int64_t i) const {
   double sum = 0;
   for (const double p : row) sum += clip(p);
   return -std::log(clip(row[static_cast<size_t>(labels[static_cast<size_t>(i)])]) / sum);
+}
+
+Predictions select(const Predictions& all, std::span<const int64_t> positions) {
+  Predictions part;
+  part.class_names = all.class_names;
+  for (const int64_t i : positions) {
+    const auto at = static_cast<size_t>(i);
+    const auto logits = all.logit_row(i);
+    const auto probabilities = all.probability_row(i);
+    part.rows.push_back(all.rows[at]);
+    part.labels.push_back(all.labels[at]);
+    part.logits.insert(part.logits.end(), logits.begin(), logits.end());
+    part.probabilities.insert(part.probabilities.end(), probabilities.begin(), probabilities.end());
+    if (!all.files.empty()) part.files.push_back(all.files[at]);
+  }
+  return part;
+}
+
+SharedFaces shared_faces(const Predictions& first,
+                         const Predictions& second,
+                         bool second_labels,
+                         const std::string& first_name,
+                         const std::string& second_name) {
+  const std::string what = fmt::format("cannot compare {} with {}", first_name, second_name);
+  if (first.class_names != second.class_names) {
+    throw_bad_data(fmt::format("{}: their classes differ ({} against {})",
+                               what,
+                               fmt::join(first.class_names, ", "),
+                               fmt::join(second.class_names, ", ")));
+  }
+  std::unordered_map<int64_t, int64_t> place;  // of each row in the second
+  for (int64_t i = 0; i < second.size(); ++i) place.emplace(second.rows[static_cast<size_t>(i)], i);
+  std::vector<int64_t> in_first;
+  std::vector<int64_t> in_second;
+  for (int64_t i = 0; i < first.size(); ++i) {
+    const auto found = place.find(first.rows[static_cast<size_t>(i)]);
+    if (found == place.end()) continue;
+    if (!first.files.empty() && !second.files.empty() && first.face_name(i) != second.face_name(found->second)) {
+      throw_bad_data(fmt::format("{}: row {} is {} in the first and {} in the second",
+                                 what,
+                                 first.rows[static_cast<size_t>(i)],
+                                 first.face_name(i),
+                                 second.face_name(found->second)),
+                     "evaluate both on the same data");
+    }
+    in_first.push_back(i);
+    in_second.push_back(found->second);
+  }
+  if (in_first.empty()) {
+    throw_bad_data(
+        fmt::format("{}: no face was judged by both ({} and {} predictions)", what, first.size(), second.size()),
+        "`mien eval RUN DATA` judges each on the same data");
+  }
+  SharedFaces shared{.first = select(first, in_first),
+                     .second = select(second, in_second),
+                     .first_count = first.size(),
+                     .second_count = second.size()};
+  for (size_t i = 0; i < in_first.size(); ++i) shared.relabeled += shared.first.labels[i] != shared.second.labels[i];
+  (second_labels ? shared.first : shared.second).labels = (second_labels ? shared.second : shared.first).labels;
+  return shared;
 }
 
 void softmax_rows(std::span<const double> scores, int64_t classes, std::span<double> probabilities) {

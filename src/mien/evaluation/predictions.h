@@ -34,6 +34,26 @@ struct Predictions {
   double loss(int64_t i) const;
 };
 
+/// The predictions at `positions`, in that order.
+Predictions select(const Predictions& all, std::span<const int64_t> positions);
+
+/// The faces that two networks were both judged on, in the order of the first.
+struct SharedFaces {
+  Predictions first, second;  ///< of the same rows, with the same labels
+  int64_t first_count = 0;    ///< faces that each was judged on, shared or not
+  int64_t second_count = 0;
+  int64_t relabeled = 0;  ///< shared faces that the two label differently
+};
+
+/// Matches faces by their row of the user's data; labels are those of the first, or with `second_labels` those of the
+/// second. Throws Error(bad_data) if the classes differ, a row names two files, or no face is shared. The names stand
+/// for the two in the message.
+SharedFaces shared_faces(const Predictions& first,
+                         const Predictions& second,
+                         bool second_labels,
+                         const std::string& first_name,
+                         const std::string& second_name);
+
 /// Softmax of each row of `scores` ([N, K], K = `classes`) into `probabilities` of the same size; the two may be one.
 /// The row's largest score is subtracted first, so that no finite score overflows.
 void softmax_rows(std::span<const double> scores, int64_t classes, std::span<double> probabilities);

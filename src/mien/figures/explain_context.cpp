@@ -167,9 +167,38 @@ int64_t ExplainContext::index_of(int64_t row) const {
               "--ferplus, --fraction and --skip-bad-rows leave rows out; a row keeps its number");
 }
 
+void ExplainContext::check_part(int64_t index, const std::string& part) const {
+  const auto holds = [index](const std::vector<int64_t>& indices) {
+    return std::find(indices.begin(), indices.end(), index) != indices.end();
+  };
+  if (holds(parts_.of(part))) return;
+  const char* const is = holds(parts_.training)     ? "a training row"
+                         : holds(parts_.validation) ? "a validation row"
+                         : holds(parts_.test)       ? "a test row"
+                                                    : "none of the rows that were asked for";
+  throw_usage(fmt::format("{} of {} is {} (Usage {}), and {} rows were asked for",
+                          dataset_.face_name(index),
+                          dataset_.source,
+                          is,
+                          to_text(dataset_.usages[static_cast<size_t>(index)]),
+                          part == "all" ? "others by --usage" : part),
+              part == "all" ? "leave --usage out, or name rows of that usage"
+                            : fmt::format("`rows:` alone takes any row; `{}:0-5` counts within the part", part));
+}
+
+void ExplainContext::warn_once(const std::string& text) {
+  if (warned_.insert(text).second) listener_.warning(text);
+}
+
+std::string ExplainContext::recall_part(const std::string& part) const {
+  if (part != "all" || !(parts_.is_of_run || !parts_.validation.empty())) return part;
+  return !parts_.test.empty() ? "test" : !parts_.validation.empty() ? "validation" : part;
+}
+
 std::vector<Face> ExplainContext::faces(const std::vector<int64_t>& rows) {
   std::vector<Face> result;
   const auto predictions = evaluation::predict(network_, normalization_, dataset_, rows);
+  evaluation::check_predictions(predictions, "cannot explain " + network_.graph().name);
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
     const auto probabilities = predictions.probability_row(index);
@@ -193,8 +222,9 @@ const evaluation::Predictions& ExplainContext::predictions(const std::string& pa
     throw_bad_data(fmt::format("{} has no labeled {} rows to choose faces by class from", dataset_.source, part),
                    "`rows:0-6` or `random:5` choose without labels");
   }
-  return predictions_.emplace(part, evaluation::predict(network_, normalization_, dataset_, rows, {}, listener_))
-      .first->second;
+  auto predictions = evaluation::predict(network_, normalization_, dataset_, rows, {}, listener_);
+  evaluation::check_predictions(predictions, "cannot explain " + network_.graph().name);
+  return predictions_.emplace(part, std::move(predictions)).first->second;
 }
 
 std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, uint64_t seed) {
@@ -209,6 +239,7 @@ std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, 
     const auto is_wanted = [&](int64_t i) {
       return (all.predicted(i) == c) == (choice.kind != FaceSelection::Kind::wrong);
     };
+    bool is_stand_in = false;
     std::vector<int64_t> wanted;
     std::copy_if(members.begin(), members.end(), std::back_inserter(wanted), is_wanted);
     if (choice.kind == FaceSelection::Kind::confident) {
@@ -218,9 +249,15 @@ std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, 
       RandomStream(seed, "explain/faces", static_cast<uint64_t>(c)).shuffle(wanted);
     }
     if (wanted.empty() && choice.kind != FaceSelection::Kind::wrong) {
-      if (members.empty()) throw_bad_data(fmt::format("{} has no {} face to look at", dataset_.source, class_name(c)));
-      listener_.warning(fmt::format(
-          "no {} face is recognized; shown is the one that the network finds most {}", class_name(c), class_name(c)));
+      if (members.empty()) {
+        warn_once(fmt::format("{} has no {} face to look at; the class is left out", dataset_.source, class_name(c)));
+        continue;
+      }
+      warn_once(
+          fmt::format("no {} face is recognized; shown and explained for {} is the one that the network finds most so",
+                      class_name(c),
+                      class_name(c)));
+      is_stand_in = true;
       wanted = {*std::max_element(
           members.begin(), members.end(), [&](int64_t a, int64_t b) { return probability(a) < probability(b); })};
     }
@@ -232,7 +269,8 @@ std::vector<Face> ExplainContext::choose_per_class(const FaceSelection& choice, 
                         .source_row = source_row,
                         .label = static_cast<int32_t>(c),
                         .predicted = all.predicted(i),
-                        .probabilities = {row.begin(), row.end()}});
+                        .probabilities = {row.begin(), row.end()},
+                        .is_stand_in = is_stand_in});
     }
   }
   return chosen;
@@ -242,7 +280,10 @@ std::vector<int64_t> ExplainContext::named_rows(const FaceSelection& choice, uin
   using Kind = FaceSelection::Kind;
   if (choice.kind == Kind::rows) {
     std::vector<int64_t> indices;
-    for (const int64_t row : choice.numbers) indices.push_back(index_of(row));
+    for (const int64_t row : choice.numbers) {
+      indices.push_back(index_of(row));
+      check_part(indices.back(), choice.part);
+    }
     return indices;
   }
   const std::vector<int64_t>& part = parts_.of(choice.part);

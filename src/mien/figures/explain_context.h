@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace mien::figures {
 
 /// Rows of a data set by the part they play.
 struct SplitRows {
-  std::vector<int64_t> all, training, validation, test;
+  std::vector<int64_t> all, training, validation, test;  ///< indices, ascending
+  bool is_of_run = false;  ///< training, validation and test are those of the network's own training
   /// By the rows' usage; no validation rows.
   static SplitRows by_usage(const data::Dataset& dataset);
   /// "all", "training", "validation" or "test". Throws Error(bad_data) if the part has no rows.
@@ -31,6 +33,7 @@ struct Face {
   int32_t label = -1;      ///< data::kUnlabeled where unknown
   int32_t predicted = 0;
   std::vector<double> probabilities;  ///< [classes]
+  bool is_stand_in = false;           ///< shown for its label though the network says another class
   bool is_right() const { return label == predicted; }
 };
 
@@ -83,15 +86,20 @@ class ExplainContext {
   std::vector<int64_t> choose_rows(const FaceSelection& choice, uint64_t seed);
   /// The faces that `choice` names, in its order; per class in the order of the classes. "Correct" and "wrong" are
   /// random ones by `seed`. A class without such a face is represented by its face with the highest probability for it
-  /// (correct, confident), with a warning, or left out (wrong). Throws Error(usage) for a row or position that does not
-  /// exist and Error(bad_data) where a class has no face at all.
+  /// (correct, confident), a stand-in that is explained for its label, or left out (wrong); a class without any face is
+  /// left out; one warning each. Throws Error(usage) for a row or position that does not exist or is not of the part.
   std::vector<Face> choose(const FaceSelection& choice, uint64_t seed);
-  /// Predictions of a part's labeled rows; computed once.
+  /// The part whose rates stand below a picture of faces of `part`: of "all" what the network's own training held out.
+  std::string recall_part(const std::string& part) const;
+  /// Predictions of a part's labeled rows; computed once. Throws Error(bad_data) if they are not finite.
   const evaluation::Predictions& predictions(const std::string& part);
 
  private:
   /// Index of a row of the user's data. Throws Error(usage) if there is no such row, or it was left out.
   int64_t index_of(int64_t row) const;
+  void warn_once(const std::string& text);
+  /// Throws Error(usage) if the face is not of `part`: says of which it is.
+  void check_part(int64_t index, const std::string& part) const;
   /// Rows of a choice that does not depend on the network.
   std::vector<int64_t> named_rows(const FaceSelection& choice, uint64_t seed) const;
   std::vector<Face> choose_per_class(const FaceSelection& choice, uint64_t seed);
@@ -103,6 +111,7 @@ class ExplainContext {
   SplitRows parts_;
   ProgressListener& listener_;
   std::map<std::string, evaluation::Predictions> predictions_;
+  std::set<std::string> warned_;
 };
 
 }  // namespace mien::figures

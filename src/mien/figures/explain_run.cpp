@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -17,20 +18,38 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/runs/run_folder.h"
+#include "mien/runs/training_record.h"
+#include "mien/runs/voters.h"
 
 namespace mien::figures {
 namespace {
 
 using nlohmann::ordered_json;
 
-/// The data set's rows of one usage.
-SplitRows parts_of(const data::Dataset& dataset, const std::string& usage) {
+/// The parts of the network's own split where it was trained on these data, else by usage; of one usage only.
+SplitRows parts_of(const data::Dataset& dataset, const runs::TrainingRecord& record, const std::string& usage) {
   SplitRows parts = SplitRows::by_usage(dataset);
+  if (record.knows(dataset)) {
+    parts.is_of_run = true;
+    std::unordered_map<int64_t, int64_t> index_of;
+    for (int64_t i = 0; i < dataset.size(); ++i) index_of.emplace(dataset.row_of(i), i);
+    const auto indices = [&](const std::vector<int64_t>& rows) {
+      std::vector<int64_t> found;
+      for (const int64_t row : rows) {
+        if (const auto at = index_of.find(row); at != index_of.end()) found.push_back(at->second);
+      }
+      return found;
+    };
+    parts.training = indices(record.training);
+    parts.validation = indices(record.validation);
+    parts.test = indices(record.test);
+  }
   if (usage == "all") return parts;
   const data::Usage wanted = usage == "training"      ? data::Usage::training
                              : usage == "public-test" ? data::Usage::public_test
                                                       : data::Usage::private_test;
-  std::erase_if(parts.all, [&](int64_t row) { return dataset.usages[static_cast<size_t>(row)] != wanted; });
+  for (std::vector<int64_t>* part : {&parts.all, &parts.training, &parts.validation, &parts.test})
+    std::erase_if(*part, [&](int64_t row) { return dataset.usages[static_cast<size_t>(row)] != wanted; });
   if (parts.all.empty())
     throw_bad_data(fmt::format("{} has no rows of usage {}", dataset.source, usage),
                    "`mien data info` shows what it has");
@@ -53,6 +72,8 @@ void ExplainRunOptions::bind(OptionSet& options, bool has_data, bool chooses_row
                 {.name = "usage",
                  .help = "rows that faces are chosen from, by their Usage",
                  .choices = {"all", "training", "public-test", "private-test"}});
+    data_options.bind_ferplus(options);
+    data_options.bind_skip_bad_rows(options);
   }
   options.add(&threads,
               {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
@@ -78,17 +99,34 @@ ExplainSession::ExplainSession(const ExplainRunOptions& options,
     for (int64_t c = dataset_.classes(); c < graph.classes(); ++c) dataset_.class_names.push_back(std::to_string(c));
     dataset_.source = "no data";
   } else {
-    data::DataOptions data_options;
+    data::DataOptions data_options = options.data_options;
     data_options.data = options.data;
     data_options.image_side = graph.input_shape().height;
     dataset_ = data::load(data_options, listener);
   }
-  subject_.emplace(loaded_, dataset_, options.data.empty() ? SplitRows{} : parts_of(dataset_, options.usage), listener);
+  subject_.emplace(
+      loaded_,
+      dataset_,
+      options.data.empty() ? SplitRows{} : parts_of(dataset_, runs::TrainingRecord::read(loaded_.info), options.usage),
+      listener);
 }
 
 std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
                                              const std::vector<Figure>& figures,
                                              ProgressListener& listener) {
+  const auto files = runs::weights_files(options.weights);
+  if (files.size() > 1) {
+    std::vector<runs::DrawnPicture> drawn;
+    for (const std::filesystem::path& file : files) {
+      const std::filesystem::path member = file.parent_path().parent_path();
+      ExplainRunOptions of_member = options;
+      of_member.weights = member.string();
+      of_member.out = (options.folder() / member.filename()).string();
+      for (runs::DrawnPicture& picture : draw_figures(of_member, figures, listener))
+        drawn.push_back(std::move(picture));
+    }
+    return drawn;
+  }
   ExplainSession looked_at(options, figures, listener);
   if (!report::can_draw())
     listener.warning(report::why_no_pictures() + "; numbers (.npy) and sidecars (.json) are written");

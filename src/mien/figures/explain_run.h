@@ -7,16 +7,18 @@
 
 #include "mien/core/options.h"
 #include "mien/core/progress.h"
+#include "mien/data/load.h"
 #include "mien/figures/figure.h"
 
 namespace mien::figures {
 
 /// What `mien explain` and the `mien inside` commands have in common: a trained network, faces, a folder.
 struct ExplainRunOptions {
-  std::string weights;  ///< weights file or run folder
-  std::string data;     ///< csv, folder or drawn faces; empty where the figure needs none
-  std::string out;      ///< empty: RUN/explain for a run folder, else runs/explain
-  std::string rows;     ///< "5,7-9": short for faces = rows:5,7-9
+  std::string weights;  ///< weights file or run folder, or the folder of an ensemble, whose members come one by one
+  data::DataOptions data_options;  ///< FER+ labels, bad rows
+  std::string data;                ///< csv, folder or drawn faces; empty where the figure needs none
+  std::string out;                 ///< empty: RUN/explain for a run folder, else runs/explain
+  std::string rows;                ///< "5,7-9": short for faces = rows:5,7-9
   std::string usage = "all";
   int64_t threads = 0;
 

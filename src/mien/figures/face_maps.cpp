@@ -64,7 +64,7 @@ explain::Score parse_score(const std::string& text) {
 }
 
 int64_t target_of(const std::string& target, const ExplainContext& context, const Face& face) {
-  if (target == "predicted") return face.predicted;
+  if (target == "predicted") return face.is_stand_in ? face.label : face.predicted;
   if (target == "label") {
     if (face.label == data::kUnlabeled)
       throw_usage(fmt::format("target is label, but {} has none", context.face_name(face)),

@@ -71,10 +71,11 @@ std::string recall_text(ExplainContext& context, const std::string& part, int64_
   for (size_t c = 0; c < row.size(); ++c) {
     if (static_cast<int64_t>(c) != label && row[c] > row[other]) other = c;
   }
-  std::string text = fmt::format("{:.0f} % of {} {} faces are recognized",
+  std::string text = fmt::format("{:.0f} % of {} {} {}faces are recognized",
                                  share(row[static_cast<size_t>(label)]),
                                  with_commas(total),
-                                 context.class_name(label));
+                                 context.class_name(label),
+                                 part == "all" ? "" : part + " ");
   if (row[other] > 0)
     text += fmt::format(", {:.0f} % taken for {}", share(row[other]), context.class_name(static_cast<int64_t>(other)));
   return text + ".";
@@ -170,7 +171,7 @@ std::vector<std::string> notes_of(const MapFigure& figure,
         "and while they are shown (insertion: higher is better).");
   }
   if (figure.recall && is_one_face && first.face.label != data::kUnlabeled)
-    add(recall_text(context, figure.part(), first.face.label));
+    add(recall_text(context, context.recall_part(figure.part()), first.face.label));
   return notes;
 }
 

@@ -22,20 +22,6 @@ namespace {
 
 using evaluation::Predictions;
 
-Predictions rows_of(const Predictions& all, std::span<const int64_t> positions) {
-  Predictions part{.class_names = all.class_names, .rows = {}, .labels = {}, .logits = {}, .probabilities = {}};
-  for (const int64_t i : positions) {
-    part.rows.push_back(all.rows[static_cast<size_t>(i)]);
-    if (!all.files.empty()) part.files.push_back(all.files[static_cast<size_t>(i)]);
-    part.labels.push_back(all.labels[static_cast<size_t>(i)]);
-    const auto logits = all.logit_row(i);
-    const auto probabilities = all.probability_row(i);
-    part.logits.insert(part.logits.end(), logits.begin(), logits.end());
-    part.probabilities.insert(part.probabilities.end(), probabilities.begin(), probabilities.end());
-  }
-  return part;
-}
-
 /// The weighted vote on every row, each half with the weights that the other half gives.
 Predictions cross_fitted(const std::vector<Predictions>& members) {
   std::vector<int64_t> halves[2];
@@ -45,8 +31,8 @@ Predictions cross_fitted(const std::vector<Predictions>& members) {
     std::vector<Predictions> fit;
     std::vector<Predictions> judged;
     for (const Predictions& member : members) {
-      fit.push_back(rows_of(member, halves[1 - half]));
-      judged.push_back(rows_of(member, halves[half]));
+      fit.push_back(evaluation::select(member, halves[1 - half]));
+      judged.push_back(evaluation::select(member, halves[half]));
     }
     const Predictions voted =
         evaluation::combine(judged, evaluation::Vote::weighted, evaluation::fit_vote_weights(fit));
@@ -158,7 +144,8 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
   // Rows that judge the vote: the test rows, or a part that is hidden from every member.
   data::Dataset visible = dataset;
   std::vector<int64_t> judged_rows = data::make_split(dataset, experiment.split).test;
-  if (judged_rows.empty()) {
+  const bool is_held_out = judged_rows.empty();
+  if (is_held_out) {
     std::vector<int64_t> candidates(static_cast<size_t>(dataset.size()));
     for (size_t i = 0; i < candidates.size(); ++i) candidates[i] = static_cast<int64_t>(i);
     judged_rows = data::stratified_part(dataset, candidates, experiment.ensemble.holdout, 0, "ensemble-holdout");
@@ -189,7 +176,8 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     listener.line(fmt::format("member {} of {}", m + 1, experiment.ensemble.members));
     const bool is_finished = member_folder.state() == RunFolder::State::finished;
     if (!is_finished && !copies) copies = data::find_copies(visible, member.leaks);
-    const PreparedData prepared = is_finished ? PreparedData{} : prepare(visible, member, *copies, listener);
+    PreparedData prepared = is_finished ? PreparedData{} : prepare(visible, member, *copies, listener);
+    if (is_held_out) prepared.test_name = "held-out";
     auto trained = train_in(member_folder, member, visible, prepared, listener);
     if (!trained) {
       folder.save("interrupted");
@@ -200,8 +188,13 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
 
   vote(summary);
   const std::vector<Predictions> predictions = member_predictions(summary);
-  evaluate_run(
-      voted_by(experiment.ensemble.vote, predictions), visible, experiment.judge, folder.path(), "vote", listener);
+  evaluate_run(voted_by(experiment.ensemble.vote, predictions),
+               visible,
+               experiment.judge,
+               folder.path(),
+               "vote",
+               listener,
+               summary.judged_on);
   for (const VoteOutcome& outcome : summary.votes) {
     listener.line(fmt::format(
         "{:17} accuracy {}", outcome.vote, rate_text(outcome.metrics.accuracy, outcome.metrics.accuracy_interval)));

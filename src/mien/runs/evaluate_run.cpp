@@ -172,7 +172,8 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
                                  const RunEvaluationOptions& options,
                                  const std::filesystem::path& folder,
                                  const std::string& part,
-                                 ProgressListener& listener) {
+                                 ProgressListener& listener,
+                                 const std::string& judged_on) {
   const auto file = [&](const std::string& stem, const std::string& ending) {
     return folder / part_file(stem, ending, part);
   };
@@ -180,7 +181,10 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
   std::vector<std::pair<int32_t, int32_t>> cells;
   for (const std::string& cell : options.cells) cells.push_back(parse_cell(cell, names));
 
-  const evaluation::Metrics metrics = evaluation::compute_metrics(predictions);
+  evaluation::Metrics metrics = evaluation::compute_metrics(predictions);
+  metrics.judged_on = judged_on;
+  metrics.label_source = dataset.label_source;
+  metrics.data_checksum = dataset.source_checksum;
   write_atomic(folder / fmt::format("predictions_{}.csv", part), evaluation::predictions_csv(predictions));
   write_atomic(file("metrics", ".json"), evaluation::metrics_json(metrics));
   write_atomic(file("confusion_matrix", ".csv"), evaluation::confusion_csv(metrics.confusion, names));

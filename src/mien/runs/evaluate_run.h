@@ -18,13 +18,14 @@ namespace mien::runs {
 /// "public_test", "vote" (an ensemble's) or "eval" (in a folder of its own). predictions_PART.csv, metrics.json,
 /// confusion_matrix.{png,csv,txt}, confusion_matrix_normalized.png, most_confused.csv, top_losses.{png,csv},
 /// calibration.png, PART_batch0_pred.png and a gallery for each of options.cells; see part_file for their names.
-/// A picture that cannot be drawn is a warning.
+/// `judged_on` says in words what the rows are. A picture that cannot be drawn is a warning.
 evaluation::Metrics evaluate_run(const evaluation::Predictions& predictions,
                                  const data::Dataset& dataset,
                                  const RunEvaluationOptions& options,
                                  const std::filesystem::path& folder,
                                  const std::string& part,
-                                 ProgressListener& listener);
+                                 ProgressListener& listener,
+                                 const std::string& judged_on = {});
 
 /// "true:predicted" as class indices. Throws Error(usage) with a suggestion for a name that is no class.
 std::pair<int32_t, int32_t> parse_cell(const std::string& text, std::span<const std::string> class_names);

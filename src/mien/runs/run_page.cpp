@@ -60,8 +60,11 @@ report::HtmlTable class_table(const Metrics& metrics) {
 }
 
 report::HtmlTable overall_table(const Metrics& metrics) {
-  report::HtmlTable table({"measure", "value", "95 % interval"},
-                          fmt::format("Over {} labeled faces", with_commas(metrics.count)));
+  report::HtmlTable table(
+      {"measure", "value", "95 % interval"},
+      fmt::format("Over {} labeled faces{}",
+                  with_commas(metrics.count),
+                  metrics.label_source.empty() ? "" : fmt::format(", {} labels", metrics.label_source)));
   const auto number = [](double value) {
     return std::isfinite(value) ? fmt::format("{:.4f}", value) : std::string("-");
   };
@@ -142,9 +145,12 @@ std::vector<ReportFact> run_facts(const RunSummary& run) {
       facts.push_back(
           {name,
            percent(metrics->accuracy),
-           fmt::format("{}, {} faces", interval_text(metrics->accuracy_interval), with_commas(metrics->count))});
+           fmt::format("{}, {} faces{}",
+                       interval_text(metrics->accuracy_interval),
+                       with_commas(metrics->count),
+                       metrics->label_source.empty() ? "" : fmt::format(", {} labels", metrics->label_source))});
   };
-  add_accuracy("PublicTest accuracy", run.test_metrics);
+  add_accuracy(run.test_name + " accuracy", run.test_metrics);
   add_accuracy("validation accuracy", run.validation_metrics);
   facts.push_back({"best epoch", fmt::format("{} of {}", run.best_epoch, run.history.size()), run.stop_reason});
   facts.push_back({"training", format_duration(run.seconds), fmt::format("{:.0f} faces/s", run.faces_per_second)});
@@ -165,7 +171,8 @@ std::vector<ReportSection> run_sections(const RunSummary& run, const std::string
   add_figure(training, run.folder / "train_batch0.png", "The first training batch as the network sees it");
   sections.push_back(std::move(training));
   if (run.test_metrics)
-    sections.push_back(judged_section(run, *run.test_metrics, "public_test", prefix + "Judged on PublicTest"));
+    sections.push_back(judged_section(
+        run, *run.test_metrics, "public_test", prefix + fmt::format("Judged on {} rows", run.test_name)));
   if (run.validation_metrics)
     sections.push_back(judged_section(run, *run.validation_metrics, "val", prefix + "Judged on validation rows"));
   ReportSection explained{.title = prefix + "Looked inside",
@@ -209,7 +216,7 @@ std::vector<std::string> paired_tests(const std::vector<RunSummary>& runs) {
     for (size_t j = i + 1; j < runs.size(); ++j) {
       const auto& a = runs[i].test ? runs[i].test : runs[i].validation;
       const auto& b = runs[j].test ? runs[j].test : runs[j].validation;
-      if (!a || !b || a->rows != b->rows) continue;
+      if (!a || !b || a->rows != b->rows || a->labels != b->labels) continue;
       const auto c = evaluation::compare(*a, *b, {.first_name = runs[i].name, .second_name = runs[j].name});
       lines.push_back(fmt::format(
           "{} against {}: {:+.2f} points of accuracy (95 % interval {:+.2f} to {:+.2f}), McNemar p = {:.2g}: {}.",
@@ -387,7 +394,7 @@ void write_recipe_page(const RecipePage& recipe,
   }
   for (const RunSummary& run : runs) {
     if (run.judged())
-      page.facts.push_back({fmt::format("{} on {}", run.name, run.test_metrics ? "PublicTest" : "validation rows"),
+      page.facts.push_back({fmt::format("{} on {}", run.name, run.test_metrics ? run.test_name : "validation rows"),
                             percent(run.judged()->accuracy),
                             interval_text(run.judged()->accuracy_interval)});
     for (ReportSection& section : run_sections(run, runs.size() > 1 ? run.name + ": " : ""))

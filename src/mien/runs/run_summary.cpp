@@ -36,6 +36,7 @@ RunSummary read_run(const std::filesystem::path& folder) {
     throw_bad_data(fmt::format("{} is no run folder: it has no run.json", folder.string()),
                    "name a folder that `mien train` or `mien run` made");
   }
+  std::string labels;
   RunSummary run{.folder = folder, .name = std::filesystem::weakly_canonical(folder).filename().string()};
   try {
     const auto json = nlohmann::json::parse(read_text(file, 1 << 24));
@@ -50,6 +51,8 @@ RunSummary read_run(const std::filesystem::path& folder) {
     run.data = facts.at("data").at("source").get<std::string>();
     run.split = facts.at("split").get<std::string>();
     run.leaks = facts.at("leaks").get<std::string>();
+    run.test_name = facts.value("test_name", std::string("PublicTest"));
+    labels = facts.at("data").value("labels", std::string());
     run.stop_reason = facts.at("stop_reason").get<std::string>();
     run.seed = facts.at("seed").get<int64_t>();
     run.trainable_parameters = facts.at("parameters").at("trainable").get<int64_t>();
@@ -66,6 +69,7 @@ RunSummary read_run(const std::filesystem::path& folder) {
     if (!std::filesystem::exists(path)) return;
     predictions = evaluation::read_predictions_csv(path);
     metrics = evaluation::compute_metrics(*predictions);
+    metrics->label_source = labels;
   };
   read_part("val", run.validation, run.validation_metrics);
   read_part("public_test", run.test, run.test_metrics);

@@ -17,9 +17,10 @@ struct RunSummary {
   std::filesystem::path folder;
   std::string name;  ///< the folder's name
   std::string network;
-  std::string data;   ///< source of the faces
-  std::string split;  ///< description of the split
-  std::string leaks;  ///< the leak check's line; empty if clean
+  std::string data;       ///< source of the faces
+  std::string split;      ///< description of the split
+  std::string leaks;      ///< the leak check's line; empty if clean
+  std::string test_name;  ///< "PublicTest", or "held-out"
   std::string stop_reason;
   int64_t seed = 0;
   int64_t trainable_parameters = 0;

@@ -28,6 +28,7 @@
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
+#include "mien/runs/training_record.h"
 #include "mien/runtime/environment.h"
 #include "mien/training/trainer.h"
 
@@ -121,8 +122,9 @@ class Recorder final : public training::TrainingObserver {
 };
 
 std::string describe_data(const data::Dataset& dataset) {
-  return nlohmann::ordered_json{{"source", dataset.source}, {"rows", dataset.size()}, {"checksum", dataset.checksum}}
-      .dump();
+  nlohmann::ordered_json json{{"source", dataset.source}, {"rows", dataset.size()}, {"checksum", dataset.checksum}};
+  if (!dataset.label_source.empty()) json["labels"] = dataset.label_source;
+  return json.dump();
 }
 
 std::string describe_parameters(const network::Graph& graph) {
@@ -385,21 +387,23 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   folder.record("data", describe_data(dataset));
   folder.record_text("split", prepared.split.description);
   folder.record_text("leaks", prepared.leaks);
+  folder.record_text("test_name", prepared.test_name);
   folder.record_text("device", training::resolve_device(experiment.train.loop.device));
   folder.record("seed", std::to_string(experiment.train.loop.seed));
   folder.save("running");
   listener.line(fmt::format(
       "{}: {} parameters, {}", graph.name, with_commas(graph.total_parameters()), prepared.split.description));
 
-  training::TrainingInput input{
-      .dataset = &dataset,
-      .training_rows = prepared.split.training,
-      .validation_rows = prepared.split.validation,
-      .options = experiment.train,
-      .augment = experiment.augment,
-      .folder = folder.path(),
-      .normalization = normalization,
-      .metadata = {{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}}};
+  auto metadata = TrainingRecord::of(dataset, prepared.split).metadata();
+  metadata.insert({{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}});
+  training::TrainingInput input{.dataset = &dataset,
+                                .training_rows = prepared.split.training,
+                                .validation_rows = prepared.split.validation,
+                                .options = experiment.train,
+                                .augment = experiment.augment,
+                                .folder = folder.path(),
+                                .normalization = normalization,
+                                .metadata = std::move(metadata)};
   input.numerics = numerics();
   if (folder.state() == RunFolder::State::fresh) warn_of_absent_classes(dataset, prepared.split, listener);
   record_class_weights(folder, input, listener);
@@ -434,11 +438,14 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     const auto predictions =
         evaluation::predict(trained->best, trained->normalization, dataset, rows, predict_options, listener);
     warn_of_one_class(predictions, part == "val" ? "validation" : "test", listener);
-    const auto metrics = evaluate_run(predictions, dataset, experiment.judge, folder.path(), part, listener);
-    listener.line(fmt::format("{} {}: accuracy {}",
+    const std::string rows_are = part == "val" ? "validation" : prepared.test_name;
+    const auto metrics =
+        evaluate_run(predictions, dataset, experiment.judge, folder.path(), part, listener, rows_are + " rows");
+    listener.line(fmt::format("{} {}: accuracy {}{}",
                               graph.name,
-                              part == "val" ? "validation" : "PublicTest",
-                              rate_text(metrics.accuracy, metrics.accuracy_interval)));
+                              rows_are,
+                              rate_text(metrics.accuracy, metrics.accuracy_interval),
+                              dataset.label_source.empty() ? "" : fmt::format(", {} labels", dataset.label_source)));
   };
   judge_part(prepared.split.validation, "val");
   judge_part(prepared.split.test, "public_test");

@@ -18,7 +18,8 @@ namespace mien::runs {
 /// Data with its split and what the leak check said; shared by the runs of a recipe and the members of an ensemble.
 struct PreparedData {
   data::Split split;
-  std::string leaks;  ///< one line, empty if clean
+  std::string leaks;                     ///< one line, empty if clean
+  std::string test_name = "PublicTest";  ///< what the split's test rows are called; "held-out" in ensembles without any
 };
 
 /// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left

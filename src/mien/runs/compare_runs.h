@@ -1,0 +1,24 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace mien::runs {
+
+/// What `mien compare` prints.
+struct ComparisonText {
+  std::string text;
+  std::string json;
+};
+
+/// Compares two folders on the faces that both were judged on, which may be a part of each; writes nothing. `part`:
+/// "val", "public_test", "vote", "eval", or "auto", which takes the predictions of test rows ("public_test" or "vote",
+/// so that an ensemble can be compared with a single network; or what `mien eval` wrote) if both folders have them,
+/// else those on validation rows. `labels`: "first" or "second", whose labels judge both where the two differ. Throws
+/// Error(bad_data) if they were judged on different data or on no common face.
+ComparisonText compare_runs(const std::filesystem::path& first,
+                            const std::filesystem::path& second,
+                            const std::string& part,
+                            const std::string& labels = "first");
+
+}  // namespace mien::runs

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mien/core/options.h"
+#include "mien/core/progress.h"
+#include "mien/data/load.h"
+#include "mien/evaluation/metrics.h"
+#include "mien/runs/experiment.h"
+
+namespace mien::runs {
+
+/// Options of `mien eval`.
+struct EvalRunOptions {
+  std::vector<std::string> weights;  ///< files, run folders, an ensemble's folder; several vote
+  data::DataOptions data;
+  std::string out = "runs/eval";
+  std::string vote = "mean-probability";
+  std::string usage = "unseen";
+  int64_t threads = 0;
+  void bind(OptionSet& options);
+};
+
+/// Judges weights on labeled data and writes metrics and pictures into the folder `out`. By default on what the network
+/// has not seen (see judged_rows); says which rows those are in a line, in the metrics and in metrics.json.
+evaluation::Metrics eval_run(const EvalRunOptions& options,
+                             const RunEvaluationOptions& judge_options,
+                             ProgressListener& listener);
+
+}  // namespace mien::runs
