@@ -72,10 +72,12 @@ TEST_F(ImageIo, RefusesPicturesOfEveryFormatThatAreCut) {
   const std::string png = read_text(path);
   const std::string pgm = "P5\n20 30\n255\n" + std::string(600, 'x');
   EXPECT_EQ(read_gray_image(folder_.write("whole.pgm", pgm)).pixels[0], 'x');
+  testing::internal::CaptureStderr();
   for (size_t part = 1; part < 10; ++part) {
     problem_of("cut.png", std::string_view(png).substr(0, png.size() * part / 10));
     problem_of("cut.pgm", std::string_view(pgm).substr(0, pgm.size() * part / 10));
   }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "a decoder's own lines reach the terminal";
 }
 
 TEST_F(ImageIo, LooksAtTheFirstBytesBeforeADecoderSeesTheFile) {

@@ -84,6 +84,10 @@ ClassNames ClassNames::parse(std::string_view text) {
 }
 
 std::optional<int32_t> ClassNames::label(std::string_view word) const {
+  if (word.size() == 1 && word[0] >= '0' && word[0] <= '9') {  // nearly every cell of a csv
+    const auto found = of_number_.find(word[0] - '0');
+    return found == of_number_.end() ? std::nullopt : std::optional(found->second);
+  }
   if (const auto number = whole_number(trim(word))) {
     const auto found = of_number_.find(*number);
     return found == of_number_.end() ? std::nullopt : std::optional(found->second);

@@ -23,6 +23,8 @@ class ClassNames {
   const std::vector<std::string>& names() const { return names_; }
   /// The label that a cell or a folder's name stands for: a number ("3", "3.0") or a name (any case, synonyms).
   std::optional<int32_t> label(std::string_view word) const;
+  int64_t least_number() const { return of_number_.begin()->first; }
+  int64_t largest_number() const { return of_number_.rbegin()->first; }
   /// "0 angry, 1 disgust, ..."
   std::string describe() const;
 

@@ -96,6 +96,12 @@ FolderLayout pictures_of(const fs::path& root) {
   return {.pictures = {{root, "", Usage::unknown}}, .passed_over = {}, .root = root};
 }
 
+/// What a picture is called: its path below `root`, bytes that are not UTF-8 escaped.
+std::string name_below(const fs::path& root, const fs::path& file) {
+  const std::string name = file == root ? file.filename().string() : file.lexically_relative(root).generic_string();
+  return is_utf8(name) ? name : quote_sample(name, 400);
+}
+
 /// Decodes `file` into pixels[channels, side, side].
 void read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixels) {
   if (options.channels == 1) {
@@ -159,14 +165,15 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
       }
     });
     listener.progress("reading pictures", first + step, count, "");
-    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
+    if (listener.stop_requested())
+      throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
   }
 
   std::vector<int64_t> good;
   std::string first_problem;
   for (int64_t i = 0; i < count; ++i) {
     dataset.ids.push_back(i);
-    dataset.files.push_back(pictures[static_cast<size_t>(i)].path.lexically_relative(root).generic_string());
+    dataset.files.push_back(name_below(root, pictures[static_cast<size_t>(i)].path));
     const std::exception_ptr& problem = problems[static_cast<size_t>(i)];
     if (!problem) {
       good.push_back(i);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iostream>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -64,9 +65,32 @@ void orient(DecodedPicture& picture) {
   std::memcpy(picture.pixels.data(), image.data, picture.pixels.size());
 }
 
+/// Swallows what OpenCV writes to std::cerr about a cut picture, while any thread decodes one; what failed is said in
+/// the error instead, with the file's name.
+class Quiet {
+ public:
+  Quiet() {
+    const std::lock_guard lock(mutex_);
+    if (users_++ == 0) kept_ = std::cerr.rdbuf(nullptr);
+  }
+  ~Quiet() {
+    const std::lock_guard lock(mutex_);
+    if (--users_ > 0) return;
+    std::cerr.rdbuf(kept_);
+    std::cerr.clear();
+  }
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+
+ private:
+  static inline std::mutex mutex_;
+  static inline int users_ = 0;
+  static inline std::streambuf* kept_ = nullptr;
+};
+
 /// bmp, tif, webp, pgm and ppm.
 DecodedPicture decode_by_opencv(std::string_view bytes, int channels) {
-  // OpenCV would print warnings of its decoders; what failed is said in the error instead.
+  const Quiet quiet;
   static const auto kSilenced = cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
   static_cast<void>(kSilenced);
   cv::Mat image;
