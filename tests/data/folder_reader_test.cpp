@@ -71,9 +71,127 @@ TEST_F(FolderReader, TakesUsageFromTrainAndTestFolders) {
   const Dataset dataset = read();
   EXPECT_TRUE(dataset.usages == (std::vector{Usage::public_test, Usage::training}));
   EXPECT_EQ(dataset.labels, (std::vector<int32_t>{2, 6}));
-  add("validation/fear/a.png", 20);
-  EXPECT_NE(std::string(error_of([&] { read(); }).what()).find("both a validation and a test folder"),
+}
+
+TEST_F(FolderReader, TakesTrainValidationAndTestAsThreeParts) {
+  for (const char* validation : {"val", "Valid", "validation_set"}) {
+    const TemporaryFolder folder;
+    std::vector<uint8_t> pixels(64, 100);
+    for (const std::string part : {"train", validation, "test"}) {
+      write_png_gray(folder.path() / part / "fear/a.png", pixels, 8, 8);
+    }
+    const Dataset dataset = read_folder(folder.path(), {.side = 4}, silent_listener());
+    ASSERT_EQ(dataset.size(), 3) << validation;
+    for (int64_t i = 0; i < 3; ++i) {
+      const auto at = static_cast<size_t>(i);
+      const std::string& file = dataset.files[at];
+      EXPECT_EQ(dataset.usages[at],
+                file.starts_with("train")  ? Usage::training
+                : file.starts_with("test") ? Usage::private_test
+                                           : Usage::public_test);
+    }
+  }
+}
+
+TEST_F(FolderReader, PassesOverAndNamesFoldersBesideTrainAndTest) {
+  add("train/happy/a.png", 20);
+  add("test/sad/a.png", 30);
+  add("__MACOSX/train/happy/b.png", 40);
+  add("models/preview.png", 50);
+  add("runs/train/leaky4/train_batch0.png", 60);
+  folder_.write("runs/train/leaky4/run.json", "{}");
+  add(".ipynb_checkpoints/c.png", 70);
+  RecordingListener listener;
+  const Dataset dataset = read({.side = 4}, listener);
+  EXPECT_EQ(dataset.files, (std::vector<std::string>{"test/sad/a.png", "train/happy/a.png"}));
+  EXPECT_EQ(dataset.classes(), 7);
+  ASSERT_EQ(listener.warnings.size(), 1U);
+  for (const char* name : {"__MACOSX", "models", "runs", ".ipynb_checkpoints"}) {
+    EXPECT_NE(listener.warnings[0].find(name), std::string::npos) << name;
+  }
+}
+
+TEST_F(FolderReader, NeverTakesWhatMienWroteAsData) {
+  add("leaky4/confusion_matrix.png", 20);
+  folder_.write("leaky4/run.json", "{}");
+  EXPECT_NE(std::string(error_of([&] { read_folder(folder_.path() / "leaky4", {}, silent_listener()); }).what())
+                .find("mien wrote this folder"),
             std::string::npos);
+  EXPECT_EQ(error_of([&] { read(); }).code(), ErrorCode::bad_data);
+}
+
+TEST_F(FolderReader, FindsDataOneLevelBelowTheNamedFolder) {
+  add("archive/train/happy/a.png", 20);
+  add("archive/train/sad/a.png", 20);
+  EXPECT_EQ(read().files[0], "archive/train/happy/a.png");
+  add("other/happy/a.png", 20);
+  add("other/sad/a.png", 20);
+  EXPECT_NE(std::string(error_of([&] { read(); }).what()).find("expected one data set"), std::string::npos);
+}
+
+TEST_F(FolderReader, AsksWhatNumberedFoldersMean) {
+  for (const char* number : {"1", "2", "6"}) add(std::string(number) + "/a.png", 20);
+  EXPECT_NE(error_of([&] { read(); }).hint().find("--classes"), std::string::npos);
+  const Dataset fer = read({.side = 4, .classes = "fer2013"});
+  EXPECT_EQ(fer.labels, (std::vector<int32_t>{1, 2, 6}));
+  const Dataset raf =
+      read({.side = 4, .classes = "1=Surprise,2=Fear,3=Disgust,4=Happiness,5=Sadness,6=Anger,7=Neutral"});
+  EXPECT_EQ(raf.labels, (std::vector<int32_t>{5, 2, 0})) << "in FER2013's order";
+  EXPECT_EQ(raf.class_names[0], "angry");
+  EXPECT_EQ(read({.side = 4, .labels = false}).labels, (std::vector<int32_t>{-1, -1, -1}))
+      << "predictions ask for none";
+}
+
+TEST_F(FolderReader, KeepsSynonymsAndLetterCaseBesideAnUnknownClass) {
+  add("train/Anger/a.png", 20);
+  add("train/Contempt/a.png", 20);
+  add("train/Happiness/a.png", 20);
+  add("test/happy/a.png", 20);
+  add("test/contempt/a.png", 20);
+  const Dataset dataset = read();
+  EXPECT_EQ(dataset.class_names, (std::vector<std::string>{"angry", "Contempt", "happy"}));
+  EXPECT_EQ(dataset.labels, (std::vector<int32_t>{1, 2, 0, 1, 2}));
+}
+
+TEST_F(FolderReader, ReadsAFlatFolderAndOnePictureAsUnlabeledFaces) {
+  add("a.png", 20);
+  add("b.png", 30);
+  const Dataset flat = read();
+  EXPECT_EQ(flat.labels, (std::vector<int32_t>{kUnlabeled, kUnlabeled}));
+  EXPECT_EQ(flat.files, (std::vector<std::string>{"a.png", "b.png"}));
+  const Dataset one = read_folder(folder_.path() / "b.png", {.side = 4}, silent_listener());
+  EXPECT_EQ(one.size(), 1);
+  EXPECT_EQ(one.files[0], "b.png");
+}
+
+TEST_F(FolderReader, ReadsPicturesByTheirContentAndCountsWhatItPassesOver) {
+  add("happy/a.png", 20);
+  std::filesystem::copy_file(folder_.path() / "happy/a.png", folder_.path() / "happy/no_ending");
+  folder_.write("happy/b.gif", "GIF89a");
+  folder_.write("happy/c.gif", "GIF89a");
+  folder_.write("happy/notes.txt", "text");
+  RecordingListener listener;
+  EXPECT_EQ(read({.side = 4}, listener).size(), 2);
+  ASSERT_EQ(listener.warnings.size(), 1U);
+  EXPECT_NE(listener.warnings[0].find("2 .gif files"), std::string::npos) << listener.warnings[0];
+  EXPECT_NE(listener.warnings[0].find("1 .txt file"), std::string::npos);
+}
+
+TEST_F(FolderReader, RefusesAClassFolderWhoseNameIsNotUtf8) {
+  add("happy/a.png", 20);
+  add("sad\xff/a.png", 20);
+  EXPECT_NE(std::string(error_of([&] { read(); }).what()).find("not UTF-8"), std::string::npos);
+}
+
+TEST_F(FolderReader, ReadsColorIntoThreePlanes) {
+  std::filesystem::create_directories(folder_.path() / "happy");
+  write_png_rgb(folder_.path() / "happy/a.png",
+                std::vector<uint8_t>{200, 100, 50, 200, 100, 50, 200, 100, 50, 200, 100, 50},
+                2,
+                2);
+  const Dataset dataset = read({.side = 2, .channels = 3});
+  EXPECT_EQ(dataset.channels, 3);
+  EXPECT_EQ(dataset.pixels, (std::vector<uint8_t>{200, 200, 200, 200, 100, 100, 100, 100, 50, 50, 50, 50}));
 }
 
 TEST_F(FolderReader, NamesThePictureThatCannotBeRead) {

@@ -13,6 +13,7 @@
 #include "mien/data/csv_writer.h"
 #include "mien/data/leak_check.h"
 #include "mien/data/load.h"
+#include "mien/data/readers/folder_layout.h"
 #include "mien/data/readers/image_io.h"
 #include "mien/data/split.h"
 #include "mien/data/synthetic/drawn_faces.h"
@@ -43,8 +44,8 @@ class DataCommand : public ComputingCommand<Self> {
   }
   int run(const Call& call) override {
     std::error_code ignored;
-    const bool is_folder = std::filesystem::is_directory(path_, ignored);
-    return is_folder ? ComputingCommand<Self>::run(call) : static_cast<Self*>(this)->compute(call);
+    const bool has_pictures = std::filesystem::is_directory(path_, ignored) || data::is_picture_file(path_);
+    return has_pictures ? ComputingCommand<Self>::run(call) : static_cast<Self*>(this)->compute(call);
   }
 
  protected:

@@ -13,6 +13,7 @@
 #include "mien/core/text.h"
 #include "mien/data/readers/csv_reader.h"
 #include "mien/data/readers/ferplus.h"
+#include "mien/data/readers/folder_layout.h"
 #include "mien/data/readers/folder_reader.h"
 #include "mien/data/split.h"
 #include "mien/data/synthetic/drawn_faces.h"
@@ -32,6 +33,12 @@ std::optional<int64_t> drawn_count(const std::string& data) {
         fmt::format("data is {}, expected drawn:COUNT with a count from 1 to {}", quote_sample(data), kMostDrawn));
   }
   return count;
+}
+
+/// Whether `data` is one picture: by its first bytes, or by its name where a csv would not bear it.
+bool is_picture(const std::string& data) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(data, ignored) && is_picture_file(data);
 }
 
 Dataset draw(int64_t count, const DataOptions& options) {
@@ -84,7 +91,7 @@ void DataOptions::bind(OptionSet& options) {
                .maximum = 1,
                .level = OptionLevel::common});
   bind_ferplus(options);
-  bind_skip_bad_rows(options);
+  bind_reading(options);
   options.add(&drop_leaks,
               {.name = "drop-leaks", .help = "leave out training rows with an exact copy in validation or test"});
   options.add(&image_side,
@@ -113,10 +120,17 @@ void DataOptions::bind_ferplus(OptionSet& options) {
                .only_with = {{"ferplus", "!"}}});
 }
 
-void DataOptions::bind_skip_bad_rows(OptionSet& options) {
+void DataOptions::bind_reading(OptionSet& options) {
   options.add(
       &skip_bad_rows,
       {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
+  options.add(&classes,
+              {.name = "classes",
+               .help = "what labels and numbered class folders mean: NAME,NAME,... from 0 on, NUMBER=NAME,..., or "
+                       "fer2013; empty takes FER2013's numbers in a csv and the names of class folders"});
+  options.add(
+      &label_column,
+      {.name = "label-column", .help = "csv column that holds the labels; empty finds it, none: there is none"});
 }
 
 Dataset load(const DataOptions& options, ProgressListener& listener) {
@@ -128,11 +142,21 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
   std::error_code ignored;
   if (const auto count = drawn_count(options.data)) {
     dataset = draw(*count, options);
-  } else if (std::filesystem::is_directory(options.data, ignored)) {
-    dataset =
-        read_folder(options.data, {.skip_bad_images = options.skip_bad_rows, .side = options.image_side}, listener);
+  } else if (std::filesystem::is_directory(options.data, ignored) || is_picture(options.data)) {
+    dataset = read_folder(options.data,
+                          {.skip_bad_images = options.skip_bad_rows,
+                           .side = options.image_side,
+                           .channels = options.channels,
+                           .classes = options.classes,
+                           .labels = options.labels},
+                          listener);
   } else {
-    dataset = read_csv(options.data, {.skip_bad_rows = options.skip_bad_rows}, listener);
+    dataset = read_csv(options.data,
+                       {.skip_bad_rows = options.skip_bad_rows,
+                        .classes = options.classes,
+                        .label_column = options.label_column,
+                        .labels = options.labels},
+                       listener);
   }
   dataset.source_checksum = dataset.checksum;
   const auto mark = [&dataset](const std::string& what) { dataset.checksum = checksum(dataset.checksum + what); };

@@ -11,18 +11,22 @@ namespace mien::data {
 
 /// Where faces come from, and what is done to them before anything else.
 struct DataOptions {
-  std::string data;  ///< a csv file, a folder of class folders, "drawn" or "drawn:COUNT"
+  std::string data;  ///< a csv file, a folder of pictures, a picture, "drawn" or "drawn:COUNT"
   double fraction = 1;
   std::string ferplus;  ///< path of fer2013new.csv, or empty
   std::string ferplus_labels = "majority";
   bool skip_bad_rows = false;
-  bool drop_leaks = false;  ///< not load's business: whoever splits calls data::drop_leaks
-  int64_t image_side = 48;  ///< of folders; a csv says its own
-  int64_t data_seed = 0;    ///< of `fraction` and of drawn faces
+  bool drop_leaks = false;   ///< not load's business: whoever splits calls data::drop_leaks
+  int64_t image_side = 48;   ///< of folders; a csv says its own
+  std::string classes;       ///< what labels mean, see ClassNames::parse; empty: FER2013's, or the folders' names
+  std::string label_column;  ///< of a csv; empty finds it, "none": it has no labels
+  int64_t channels = 1;      ///< of pictures, no option: whoever knows the network says it; 3 reads color
+  bool labels = true;        ///< no option: false where nobody asks for the labels, such as for predictions
+  int64_t data_seed = 0;     ///< of `fraction` and of drawn faces
   void bind(OptionSet& options);
   /// Parts of it, for commands that read data and train nothing.
   void bind_ferplus(OptionSet& options);
-  void bind_skip_bad_rows(OptionSet& options);
+  void bind_reading(OptionSet& options);
 };
 
 /// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the

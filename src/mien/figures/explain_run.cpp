@@ -73,7 +73,7 @@ void ExplainRunOptions::bind(OptionSet& options, bool has_data, bool chooses_row
                  .help = "rows that faces are chosen from, by their Usage",
                  .choices = {"all", "training", "public-test", "private-test"}});
     data_options.bind_ferplus(options);
-    data_options.bind_skip_bad_rows(options);
+    data_options.bind_reading(options);
   }
   options.add(&threads,
               {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});

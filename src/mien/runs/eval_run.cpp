@@ -23,7 +23,7 @@ void EvalRunOptions::bind(OptionSet& options) {
                .choices = {"unseen", "all", "training", "validation", "public-test", "private-test"}});
   bind_voting(options, vote, threads);
   data.bind_ferplus(options);
-  data.bind_skip_bad_rows(options);
+  data.bind_reading(options);
 }
 
 evaluation::Metrics eval_run(const EvalRunOptions& options,

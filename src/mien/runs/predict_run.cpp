@@ -32,7 +32,7 @@ void PredictRunOptions::bind(OptionSet& options) {
   bind_voting(options, vote, threads);
   options.add(&flip_average,
               {.name = "tta-flip", .help = "predict with the mean logits of each face and its mirror image"});
-  data.bind_skip_bad_rows(options);
+  data.bind_reading(options);
 }
 
 int64_t predict_run(const PredictRunOptions& options, ProgressListener& listener) {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -16,6 +18,8 @@
 #include "mien/core/hash.h"
 #include "mien/core/parallel.h"
 #include "mien/core/text.h"
+#include "mien/data/readers/class_names.h"
+#include "mien/data/readers/file_kind.h"
 #include "mien/data/readers/pixel_text.h"
 
 namespace mien::data {
@@ -86,6 +90,7 @@ class Cells {
 
 /// Which cell of a row holds what; -1 where the file does not say.
 struct Columns {
+  std::vector<std::string> names;
   int pixels = -1;
   int label = -1;
   int usage = -1;
@@ -104,18 +109,90 @@ std::string_view line_at(std::string_view text, size_t begin, size_t& next) {
   return line;
 }
 
-Columns parse_header(std::string_view line, const std::string& file) {
+constexpr std::array<std::string_view, 9> kPixelNames{
+    "pixels", "pixel", "feature", "features", "image", "imagepixels", "imgpixels", "pixelvalues", "face"};
+constexpr std::array<std::string_view, 2> kLabelNames{"emotion", "label"};
+constexpr std::array<std::string_view, 22> kOtherLabelNames{
+    "emotions",     "labels",          "class",     "classes",  "expression",   "expressions",
+    "target",       "targets",         "category",  "y",        "emotionlabel", "emotionid",
+    "emotionclass", "expressionlabel", "labelid",   "classid",  "sentiment",    "facialexpression",
+    "groundtruth",  "emotionname",     "classname", "labelname"};
+constexpr std::array<std::string_view, 5> kUsageNames{"usage", "split", "subset", "partition", "set"};
+
+template <class Names>
+bool is_one_of(const Names& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Letters and digits of a column's name in lower case; an e with an accent, in UTF-8 or Latin-1, is an e.
+std::string plain_name(std::string_view cell) {
+  std::string name;
+  for (size_t i = 0; i < cell.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(cell[i]);
+    const bool utf8_accent = byte == 0xc3 && i + 1 < cell.size();
+    const uint8_t letter = utf8_accent ? static_cast<uint8_t>(static_cast<uint8_t>(cell[++i]) + 0x40) : byte;
+    if (letter == 0xe9 || letter == 0xe8 || letter == 0xc9) {
+      name += 'e';
+    } else if (byte < 0x80 && std::isalnum(byte) != 0) {
+      name += lower(cell.substr(i, 1));
+    }
+  }
+  return name;
+}
+
+[[noreturn]] void refuse_header(std::string_view line, const Columns& columns, const std::string& file) {
+  std::vector<std::string> shown;
+  for (const std::string& name : columns.names) {
+    if (shown.size() < 8) shown.push_back(quote_sample(name, 24));
+  }
+  std::string hint = "the first line names the columns";
+  if (columns.count == 1 && line.find_first_of(";\t") != std::string_view::npos) {
+    hint = "columns are separated by commas";
+  }
+  throw_bad_data(fmt::format("cannot read {}: its first line has the columns {}{}, expected {}",
+                             file,
+                             join(shown, ", "),
+                             columns.names.size() > shown.size() ? ", ..." : "",
+                             kAcceptedColumns),
+                 hint);
+}
+
+/// The label column that the user or its name says, -1 if neither does.
+int named_label_column(const Columns& columns, const std::string& wanted, const std::string& file) {
+  if (wanted == "none") return -1;
+  std::vector<int> usual, unusual;
+  for (int i = 0; i < columns.count; ++i) {
+    const std::string& name = columns.names[static_cast<size_t>(i)];
+    if (!wanted.empty() && lower(name) == lower(wanted)) return i;
+    if (is_one_of(kLabelNames, plain_name(name))) usual.push_back(i);
+    if (is_one_of(kOtherLabelNames, plain_name(name))) unusual.push_back(i);
+  }
+  if (!wanted.empty()) {
+    throw_usage(fmt::format("there is no column {} in {}", quote_sample(wanted), file),
+                suggestion(wanted, columns.names));
+  }
+  const std::vector<int>& found = usual.empty() ? unusual : usual;
+  if (found.empty()) return -1;
+  if (found.size() > 1) {
+    throw_bad_data(fmt::format("cannot read {}: its columns {} and {} both hold the label, expected one such column",
+                               file,
+                               found[0] + 1,
+                               found[1] + 1),
+                   "--label-column NAME says which");
+  }
+  return found[0];
+}
+
+Columns parse_header(std::string_view line, const std::string& label_column, const std::string& file) {
   Columns columns;
-  std::vector<std::string> found;
   Cells cells(line);
   while (!cells.at_end()) {
     const auto cell = cells.next();
     if (!cell) throw_bad_data(fmt::format("cannot read {}: a quote in its first line is not closed", file));
-    const std::string name = lower(*cell);
+    const std::string name = plain_name(*cell);
     int* place = nullptr;
-    if (name == "pixels" || name == "pixel" || name == "feature" || name == "features") place = &columns.pixels;
-    if (name == "emotion" || name == "label") place = &columns.label;
-    if (name == "usage") place = &columns.usage;
+    if (is_one_of(kPixelNames, name)) place = &columns.pixels;
+    if (is_one_of(kUsageNames, name)) place = &columns.usage;
     if (name == "id") place = &columns.id;
     if (place != nullptr) {
       if (*place >= 0) {
@@ -127,56 +204,67 @@ Columns parse_header(std::string_view line, const std::string& file) {
       }
       *place = columns.count;
     }
-    if (found.size() < 8) found.push_back(quote_sample(*cell, 24));
+    columns.names.emplace_back(*cell);
     ++columns.count;
   }
-  if (columns.pixels >= 0) return columns;
-  std::string hint = "the first line names the columns";
-  if (columns.count == 1 && line.find_first_of(";\t") != std::string_view::npos) {
-    hint = "columns are separated by commas";
-  }
-  throw_bad_data(fmt::format("cannot read {}: its first line has the columns {}{}, expected {}",
-                             file,
-                             join(found, ", "),
-                             static_cast<size_t>(columns.count) > found.size() ? ", ..." : "",
-                             kAcceptedColumns),
-                 hint);
+  if (columns.pixels < 0) refuse_header(line, columns, file);
+  columns.label = named_label_column(columns, label_column, file);
+  return columns;
 }
 
 /// What a row says beside its pixels.
 struct RowFacts {
   int32_t label = kUnlabeled;
   Usage usage = Usage::unknown;
+  bool plain_test = false;  // "test": PublicTest or PrivateTest, which the other rows tell
   std::optional<int64_t> id;
+  std::string_view id_text;
 };
 
-std::optional<std::string> parse_label(std::string_view cell, int32_t& label) {
+std::optional<std::string> parse_label(std::string_view cell, const ClassNames& classes, int32_t& label) {
   if (cell.empty()) return std::nullopt;
-  const auto value = parse_int(cell);
-  if (value && *value >= 0 && *value < static_cast<int64_t>(kExpressionNames.size())) {
-    label = static_cast<int32_t>(*value);
+  if (const auto found = classes.label(cell)) {
+    label = *found;
     return std::nullopt;
   }
-  return fmt::format(
-      "has the label {}, expected 0 to 6 (0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral)",
-      quote_sample(cell));
+  return fmt::format("has the label {}, expected {} to {} ({})",
+                     quote_sample(cell),
+                     classes.least_number(),
+                     classes.largest_number(),
+                     classes.describe());
 }
 
-std::optional<std::string> parse_usage(std::string_view cell, Usage& usage) {
+std::optional<std::string> parse_usage(std::string_view cell, RowFacts& facts) {
   if (cell.empty()) return std::nullopt;
+  constexpr std::array<std::pair<std::string_view, Usage>, 14> kNames{{{"training", Usage::training},
+                                                                       {"train", Usage::training},
+                                                                       {"publictest", Usage::public_test},
+                                                                       {"public_test", Usage::public_test},
+                                                                       {"public", Usage::public_test},
+                                                                       {"validation", Usage::public_test},
+                                                                       {"valid", Usage::public_test},
+                                                                       {"val", Usage::public_test},
+                                                                       {"dev", Usage::public_test},
+                                                                       {"privatetest", Usage::private_test},
+                                                                       {"private_test", Usage::private_test},
+                                                                       {"private", Usage::private_test},
+                                                                       {"test", Usage::private_test},
+                                                                       {"testing", Usage::private_test}}};
   const std::string name = lower(cell);
-  for (const Usage known : {Usage::training, Usage::public_test, Usage::private_test}) {
-    if (name == lower(to_text(known))) {
-      usage = known;
-      return std::nullopt;
-    }
+  for (const auto& [known, usage] : kNames) {
+    if (known != name) continue;
+    facts.usage = usage;
+    facts.plain_test = name.starts_with("test");
+    return std::nullopt;
   }
-  return fmt::format("has the Usage {}, expected Training, PublicTest or PrivateTest", quote_sample(cell));
+  return fmt::format("has the Usage {}, expected Training, PublicTest or PrivateTest (or train, valid, test)",
+                     quote_sample(cell));
 }
 
 /// Reads one line into `facts` and pixels[0, pixel_count). Returns what is wrong with it, or nothing.
 std::optional<std::string> parse_row(std::string_view line,
                                      const Columns& columns,
+                                     const ClassNames& classes,
                                      int64_t pixel_count,
                                      const char* readable_end,
                                      RowFacts& facts,
@@ -195,11 +283,11 @@ std::optional<std::string> parse_row(std::string_view line,
     if (!cell) return fmt::format("has a quote in cell {} that is not closed, or text behind it", count + 1);
     if (problem) continue;
     if (count == columns.pixels) problem = parse_pixels(*cell, pixel_count, pixels);
-    if (count == columns.label) problem = parse_label(*cell, facts.label);
-    if (count == columns.usage) problem = parse_usage(*cell, facts.usage);
+    if (count == columns.label) problem = parse_label(*cell, classes, facts.label);
+    if (count == columns.usage) problem = parse_usage(*cell, facts);
     if (count == columns.id) {
       facts.id = parse_int(*cell);
-      if (!facts.id) problem = fmt::format("has the id {}, expected a whole number", quote_sample(*cell));
+      facts.id_text = *cell;
     }
   }
   if (count != columns.count) {
@@ -272,31 +360,157 @@ LineIndex index_rows(std::string_view text, size_t begin, int64_t pixel_count) {
   return all;
 }
 
-/// Pixels of an image, from the first row that has any.
-int64_t infer_pixel_count(std::string_view text, size_t begin, const Columns& columns) {
-  while (begin < text.size()) {
+/// Numbers in a cell.
+int64_t count_numbers(std::string_view cell) {
+  int64_t count = 0;
+  bool inside = false;
+  for (const char c : cell) {
+    const bool separator = c == ' ' || c == '\t';
+    if (!separator && !inside) ++count;
+    inside = !separator;
+  }
+  return count;
+}
+
+/// The cells of the first rows, for what must be known before all rows are read.
+std::vector<std::vector<std::string_view>> first_rows(std::string_view text, size_t begin, size_t most) {
+  std::vector<std::vector<std::string_view>> rows;
+  while (begin < text.size() && rows.size() < most) {
     size_t next = 0;
     const std::string_view line = line_at(text, begin, next);
     begin = next;
     if (line.empty()) continue;
+    rows.emplace_back();
     Cells cells(line);
-    for (int column = 0; !cells.at_end(); ++column) {
+    while (!cells.at_end() && rows.back().size() < 64) {
       const auto cell = cells.next();
       if (!cell) break;
-      if (column != columns.pixels) continue;
-      int64_t count = 0;
-      bool inside = false;
-      for (const char c : *cell) {
-        const bool separator = c == ' ' || c == '\t';
-        if (!separator && !inside) ++count;
-        inside = !separator;
-      }
-      const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(count))));
-      return side * side == count && count >= kLeastInferredPixels ? count : kUsualPixels;
+      rows.back().push_back(*cell);
     }
-    break;
   }
-  return kUsualPixels;
+  return rows;
+}
+
+/// Pixels of an image: the square number that most of the first rows have, the earlier one of equals.
+int64_t infer_pixel_count(const std::vector<std::vector<std::string_view>>& rows, const Columns& columns) {
+  std::vector<std::pair<int64_t, int64_t>> counts;  // pixels, rows
+  for (const auto& row : rows) {
+    if (static_cast<int>(row.size()) <= columns.pixels) continue;
+    const int64_t count = count_numbers(row[static_cast<size_t>(columns.pixels)]);
+    const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(count))));
+    if (side * side != count || count < kLeastInferredPixels) continue;
+    const auto found = std::find_if(counts.begin(), counts.end(), [&](const auto& c) { return c.first == count; });
+    if (found == counts.end()) {
+      counts.emplace_back(count, 1);
+    } else {
+      ++found->second;
+    }
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? kUsualPixels : most->first;
+}
+
+/// Looks for labels in columns of unknown names: takes the only one that holds expressions in words, names those that
+/// may hold labels in an error, warns where there are none.
+void find_label_column(const std::vector<std::vector<std::string_view>>& rows,
+                       const ClassNames& classes,
+                       const std::string& file,
+                       Columns& columns,
+                       ProgressListener& listener) {
+  std::vector<int> words, numbers, others;
+  for (int i = 0; i < columns.count; ++i) {
+    if (i == columns.pixels || i == columns.usage || i == columns.id) continue;
+    bool all_labels = true, any = false, any_word = false;
+    for (const auto& row : rows) {
+      const std::string_view cell = static_cast<int>(row.size()) > i ? row[static_cast<size_t>(i)] : std::string_view();
+      if (cell.empty()) continue;
+      any = true;
+      all_labels = all_labels && classes.label(cell);
+      any_word = any_word || !parse_double(cell);
+    }
+    (any && all_labels ? (any_word ? words : numbers) : others).push_back(i);
+  }
+  const auto name_of = [&](int i) { return quote_sample(columns.names[static_cast<size_t>(i)]); };
+  if (words.size() == 1) {
+    columns.label = words[0];
+    listener.line(fmt::format("{}: column {} holds the labels", file, name_of(words[0])));
+    return;
+  }
+  words.insert(words.end(), numbers.begin(), numbers.end());
+  std::vector<std::string> names;
+  for (const int i : words.empty() ? others : words) {
+    if (names.size() < 8) names.push_back(name_of(i));
+  }
+  if (!words.empty()) {
+    throw_bad_data(fmt::format("cannot read {}: it has no column 'emotion' or 'label', but {} may hold the labels",
+                               file,
+                               join(names, ", ")),
+                   "--label-column NAME says which does, --label-column none that no one does");
+  }
+  if (!others.empty()) {
+    listener.warning(
+        fmt::format("{}: no column holds labels (among {}), its faces are unlabeled", file, join(names, ", ")));
+  }
+}
+
+/// A csv's text as it is, or made over where a program wrote it in another spelling.
+class Text {
+ public:
+  explicit Text(std::string_view bytes) : text_(bytes) {
+    const bool little = bytes.starts_with("\xff\xfe");
+    if (little || bytes.starts_with("\xfe\xff")) {
+      for (size_t i = 2; i + 1 < bytes.size(); i += 2) {
+        const char low = bytes[i + (little ? 0 : 1)];
+        const char high = bytes[i + (little ? 1 : 0)];
+        own_ += high == 0 ? low : '?';  // numbers and the names of columns are ASCII
+      }
+      text_ = own_;
+    }
+    if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
+    if (text_.find('\n') == std::string_view::npos && text_.find('\r') != std::string_view::npos) {
+      std::string lines(text_);
+      std::replace(lines.begin(), lines.end(), '\r', '\n');
+      own_ = std::move(lines);
+      text_ = own_;
+    }
+  }
+  Text(const Text&) = delete;
+  Text& operator=(const Text&) = delete;
+  std::string_view text() const { return text_; }
+
+ private:
+  std::string own_;
+  std::string_view text_;
+};
+
+/// Ids that are text, such as the names of pictures, become the faces' names.
+void name_by_id(const std::vector<RowFacts>& facts, const std::vector<uint8_t>& good, Dataset& dataset) {
+  bool any_text = false;
+  for (size_t i = 0; i < facts.size(); ++i)
+    any_text = any_text || (good[i] != 0 && !facts[i].id && !facts[i].id_text.empty());
+  for (size_t i = 0; any_text && i < facts.size(); ++i) {
+    if (good[i] == 0) continue;
+    const std::string_view id = facts[i].id_text;
+    dataset.files.push_back(is_utf8(id) ? std::string(id) : quote_sample(id));
+  }
+}
+
+/// "test" is PrivateTest beside validation rows, else PublicTest.
+void settle_test_rows(const std::vector<RowFacts>& facts,
+                      const std::vector<uint8_t>& good,
+                      std::vector<Usage>& usages) {
+  bool has_public = false;
+  for (size_t i = 0; i < facts.size(); ++i) {
+    has_public = has_public || (good[i] != 0 && facts[i].usage == Usage::public_test);
+  }
+  if (has_public) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < facts.size(); ++i) {
+    if (good[i] == 0) continue;
+    if (facts[i].plain_test) usages[kept] = Usage::public_test;
+    ++kept;
+  }
 }
 
 /// A row that cannot be read, and why.
@@ -314,19 +528,25 @@ std::string describe(const BadRow& bad, std::string_view text) {
 
 Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, ProgressListener& listener) {
   const FileCopy copy(path);
-  const std::string_view text = copy.text();
   const std::string file = path.string();
+  if (const auto foreign = foreign_file(copy.text())) {
+    throw_bad_data(fmt::format("cannot read {}: it is {}, expected a csv of faces", file, foreign->what),
+                   std::string(foreign->remedy));
+  }
+  const Text spelling(copy.text());
+  const std::string_view text = spelling.text();
   if (trim(text.substr(0, 4096)).empty()) {
     throw_bad_data(fmt::format("cannot read {}: it is empty, expected a first line with {}", file, kAcceptedColumns));
   }
-  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
-    throw_bad_data(fmt::format("cannot read {}: it is UTF-16 text, expected UTF-8", file),
-                   "save it as 'CSV UTF-8', or convert it with iconv -f UTF-16 -t UTF-8");
-  }
+  const ClassNames classes = ClassNames::parse(options.classes.empty() ? "fer2013" : options.classes);
   size_t body = 0;
-  const size_t header_begin = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
-  const Columns columns = parse_header(line_at(text, header_begin, body), file);
-  const int64_t pixel_count = options.side > 0 ? options.side * options.side : infer_pixel_count(text, body, columns);
+  Columns columns = parse_header(line_at(text, 0, body), options.labels ? options.label_column : "none", file);
+  constexpr size_t kRowsToLookAt = 50;
+  const auto sample = first_rows(text, body, kRowsToLookAt);
+  if (columns.label < 0 && options.labels && options.label_column.empty()) {
+    find_label_column(sample, classes, file, columns, listener);
+  }
+  const int64_t pixel_count = options.side > 0 ? options.side * options.side : infer_pixel_count(sample, columns);
 
   const LineIndex index = index_rows(text, body, pixel_count);
   if (index.rows == 0) throw_bad_data(fmt::format("cannot read {}: it has a first line but no rows", file));
@@ -334,7 +554,8 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
   Dataset dataset;
   dataset.height = dataset.width = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(pixel_count))));
   dataset.source = file;
-  dataset.checksum = checksum(text);
+  dataset.checksum = checksum(copy.text());
+  dataset.class_names = classes.names();
   const auto candidates = static_cast<int64_t>(index.candidates.size());
   dataset.pixels.reserve(static_cast<size_t>(candidates * pixel_count));
   use_huge_pages(dataset.pixels.data(), dataset.pixels.capacity());
@@ -347,6 +568,7 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
       const auto at = static_cast<size_t>(i);
       const auto problem = parse_row(index.candidates[at].text,
                                      columns,
+                                     classes,
                                      pixel_count,
                                      readable_end,
                                      facts[at],
@@ -366,7 +588,7 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
   if (bad) {
     std::vector<uint8_t> scratch(static_cast<size_t>(pixel_count));
     RowFacts unused;
-    const auto problem = parse_row(bad->line.text, columns, pixel_count, readable_end, unused, scratch.data());
+    const auto problem = parse_row(bad->line.text, columns, classes, pixel_count, readable_end, unused, scratch.data());
     bad->problem = problem.value_or("is too short");
     if (!options.skip_bad_rows) {
       const bool cut = std::find(bad->line.text.data(), readable_end, '\n') == readable_end;
@@ -394,6 +616,8 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
     ++kept;
   }
   dataset.pixels.resize(static_cast<size_t>(kept * pixel_count));
+  settle_test_rows(facts, good, dataset.usages);
+  name_by_id(facts, good, dataset);
   if (bad) {
     const std::string first = describe(*bad, text);
     if (kept == 0) {

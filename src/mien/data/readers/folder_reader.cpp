@@ -1,9 +1,8 @@
 #include "mien/data/readers/folder_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <exception>
-#include <optional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +13,9 @@
 #include "mien/core/hash.h"
 #include "mien/core/parallel.h"
 #include "mien/core/text.h"
+#include "mien/data/readers/class_names.h"
+#include "mien/data/readers/file_kind.h"
+#include "mien/data/readers/folder_layout.h"
 #include "mien/data/readers/image_io.h"
 
 namespace mien::data {
@@ -21,111 +23,96 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 9> kPictureEndings{
-    ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"};
-constexpr std::array<std::pair<std::string_view, int32_t>, 28> kFolderLabels{{
-    {"angry", 0},      {"anger", 0},   {"0", 0}, {"disgust", 1},   {"disgusted", 1}, {"1", 1},      {"fear", 2},
-    {"fearful", 2},    {"afraid", 2},  {"2", 2}, {"happy", 3},     {"happiness", 3}, {"joy", 3},    {"3", 3},
-    {"sad", 4},        {"sadness", 4}, {"4", 4}, {"surprise", 5},  {"surprised", 5}, {"5", 5},      {"neutral", 6},
-    {"neutrality", 6}, {"calm", 6},    {"6", 6}, {"angriness", 0}, {"scared", 2},    {"sorrow", 4}, {"astonished", 5},
-}};
-constexpr std::array<std::pair<std::string_view, Usage>, 9> kPartFolders{{
-    {"train", Usage::training},
-    {"training", Usage::training},
-    {"validation", Usage::public_test},
-    {"valid", Usage::public_test},
-    {"val", Usage::public_test},
-    {"test", Usage::public_test},
-    {"publictest", Usage::public_test},
-    {"public_test", Usage::public_test},
-    {"privatetest", Usage::private_test},
-}};
+bool is_number(const std::string& name) { return parse_int(name).has_value(); }
 
-template <class Pairs>
-auto find_named(const Pairs& pairs, const std::string& name) -> std::optional<typename Pairs::value_type::second_type> {
-  const std::string wanted = lower(name);
-  for (const auto& [known, value] : pairs) {
-    if (known == wanted) return value;
+/// The classes that the folders' names give: FER2013's where all are known expressions, else each name in byte order.
+std::vector<std::string> classes_of(const std::vector<std::string>& folders) {
+  std::vector<std::string> names;
+  bool all_known = true;
+  for (const std::string& folder : folders) {
+    const auto label = expression_label(folder);
+    all_known = all_known && label;
+    names.push_back(label ? std::string(kExpressionNames[static_cast<size_t>(*label)]) : folder);
   }
-  return std::nullopt;
-}
-
-/// What `folder` holds, in byte order; hidden entries are passed over.
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (!it->path().filename().string().starts_with('.')) entries.push_back(it->path());
-  }
-  if (error) throw_bad_data(fmt::format("cannot read {}: {}", folder.string(), error.message()));
-  std::sort(
-      entries.begin(), entries.end(), [](const fs::path& a, const fs::path& b) { return a.string() < b.string(); });
-  return entries;
-}
-
-bool is_picture(const fs::path& path) {
-  const std::string ending = lower(path.extension().string());
-  return std::find(kPictureEndings.begin(), kPictureEndings.end(), ending) != kPictureEndings.end();
-}
-
-struct Picture {
-  fs::path path;
-  std::string class_name;
-  Usage usage = Usage::unknown;
-};
-
-void collect_classes(const fs::path& folder, Usage usage, std::vector<Picture>& pictures) {
-  for (const fs::path& class_folder : entries_of(folder)) {
-    if (!fs::is_directory(class_folder)) continue;
-    for (const fs::path& file : entries_of(class_folder)) {
-      if (is_picture(file)) pictures.push_back({file, class_folder.filename().string(), usage});
-    }
-  }
-}
-
-std::vector<Picture> collect(const fs::path& root) {
-  std::vector<Picture> pictures;
-  std::vector<fs::path> parts;
-  bool other_folders = false;
-  for (const fs::path& entry : entries_of(root)) {
-    if (!fs::is_directory(entry)) continue;
-    if (find_named(kPartFolders, entry.filename().string())) {
-      parts.push_back(entry);
-    } else {
-      other_folders = true;
-    }
-  }
-  if (parts.empty() || other_folders) {
-    collect_classes(root, Usage::unknown, pictures);
-    return pictures;
-  }
-  const auto held_out = [&](const fs::path& part) {
-    return find_named(kPartFolders, part.filename().string()) == Usage::public_test;
-  };
-  if (std::count_if(parts.begin(), parts.end(), held_out) > 1) {
-    throw_bad_data(
-        fmt::format("cannot read {}: it has both a validation and a test folder, expected one of them", root.string()),
-        "move one of them elsewhere and name it as the data to evaluate or predict on");
-  }
-  for (const fs::path& part : parts) {
-    collect_classes(part, *find_named(kPartFolders, part.filename().string()), pictures);
-  }
-  return pictures;
+  if (all_known) return {kExpressionNames.begin(), kExpressionNames.end()};
+  std::sort(names.begin(), names.end());
+  const auto same = [](const std::string& a, const std::string& b) { return lower(a) == lower(b); };
+  std::stable_sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return lower(a) < lower(b); });
+  names.erase(std::unique(names.begin(), names.end(), same), names.end());
+  return names;
 }
 
 /// Sets class names and labels from the pictures' folders.
-void label(const std::vector<Picture>& pictures, Dataset& dataset) {
-  std::vector<std::string> names;
-  for (const Picture& picture : pictures) names.push_back(picture.class_name);
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  const bool all_known =
-      std::all_of(names.begin(), names.end(), [](const std::string& name) { return find_named(kFolderLabels, name); });
-  if (!all_known) dataset.class_names = names;
-  for (const Picture& picture : pictures) {
-    const auto place = std::lower_bound(names.begin(), names.end(), picture.class_name) - names.begin();
-    dataset.labels.push_back(all_known ? *find_named(kFolderLabels, picture.class_name) : static_cast<int32_t>(place));
-    dataset.usages.push_back(picture.usage);
+void label(const std::vector<PictureFile>& pictures, const FolderOptions& options, Dataset& dataset) {
+  for (const PictureFile& picture : pictures) dataset.usages.push_back(picture.usage);
+  std::vector<std::string> folders;
+  for (const PictureFile& picture : pictures) {
+    if (!picture.class_folder.empty()) folders.push_back(picture.class_folder);
+  }
+  std::sort(folders.begin(), folders.end());
+  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
+  if (folders.empty() || !options.labels) {
+    dataset.labels.assign(pictures.size(), kUnlabeled);
+    return;
+  }
+  if (options.classes.empty() && std::all_of(folders.begin(), folders.end(), is_number)) {
+    throw_bad_data(fmt::format("cannot tell what the class folders {} of {} mean: FER2013, AffectNet and RAF-DB number "
+                               "the expressions differently",
+                               join(folders, ", "),
+                               dataset.source),
+                   "--classes fer2013, or --classes NUMBER=NAME,NUMBER=NAME,... as the data set's own page says");
+  }
+  std::map<std::string, int32_t> label_of;
+  if (!options.classes.empty()) {
+    const ClassNames classes = ClassNames::parse(options.classes);
+    for (const std::string& folder : folders) {
+      const auto label = classes.label(folder);
+      if (!label) {
+        throw_bad_data(fmt::format("the class folder {} of {} is none of --classes {}",
+                                   quote_sample(folder),
+                                   dataset.source,
+                                   classes.describe()));
+      }
+      label_of[folder] = *label;
+    }
+    dataset.class_names = classes.names();
+  } else {
+    dataset.class_names = classes_of(folders);
+    for (const std::string& folder : folders) {
+      const auto known = expression_label(folder);
+      const std::string name = known ? std::string(kExpressionNames[static_cast<size_t>(*known)]) : lower(folder);
+      const auto place = std::find_if(dataset.class_names.begin(), dataset.class_names.end(), [&](const auto& other) {
+        return lower(other) == name;
+      });
+      label_of[folder] = static_cast<int32_t>(place - dataset.class_names.begin());
+    }
+  }
+  for (const PictureFile& picture : pictures) dataset.labels.push_back(label_of.at(picture.class_folder));
+}
+
+FolderLayout pictures_of(const fs::path& root) {
+  std::error_code error;
+  if (fs::is_directory(root, error)) return find_pictures(root);
+  return {.pictures = {{root, "", Usage::unknown}}, .passed_over = {}, .root = root};
+}
+
+/// What a picture is called: its path below `root`, bytes that are not UTF-8 escaped.
+std::string name_below(const fs::path& root, const fs::path& file) {
+  const std::string name = file == root ? file.filename().string() : file.lexically_relative(root).generic_string();
+  return is_utf8(name) ? name : quote_sample(name, 400);
+}
+
+/// Decodes `file` into pixels[channels, side, side].
+void read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixels) {
+  if (options.channels == 1) {
+    const GrayImage image = resize_gray(read_gray_image(file), options.side, options.side);
+    std::copy(image.pixels.begin(), image.pixels.end(), pixels);
+    return;
+  }
+  const RgbImage image = resize_rgb(read_rgb_image(file), options.side, options.side);
+  const auto plane = static_cast<size_t>(options.side * options.side);
+  for (size_t i = 0; i < plane; ++i) {
+    for (size_t channel = 0; channel < 3; ++channel) pixels[channel * plane + i] = image.pixels[3 * i + channel];
   }
 }
 
@@ -136,27 +123,33 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
     throw_usage(fmt::format("cannot read {}: this build of mien has no support for picture files", root.string()),
                 "build with -DMIEN_WITH_VISION=ON, which needs OpenCV; csv files work without it");
   }
+  if (options.channels != 1 && options.channels != 3) {
+    throw_usage(fmt::format("pictures of {} channels are wanted, expected 1 (gray) or 3 (color)", options.channels));
+  }
   if (options.side < 1 || options.side > 1024) {
     throw_usage(fmt::format("image side is {} pixels, expected 1 to 1024", options.side));
   }
   std::error_code error;
-  if (!fs::is_directory(root, error)) {
-    throw_bad_data(
-        fmt::format("cannot read {}: it is no folder, expected one folder of pictures a class", root.string()));
+  if (!fs::exists(root, error)) {
+    throw_bad_data(fmt::format("cannot read {}: there is no such file or folder", root.string()));
   }
-  const std::vector<Picture> pictures = collect(root);
-  if (pictures.empty()) {
-    throw_bad_data(
-        fmt::format("cannot read {}: no pictures found, expected {}/CLASS/*.png (or jpg, bmp, tif, webp, pgm)",
-                    root.string(),
-                    root.string()));
-  }
+  const FolderLayout layout = pictures_of(root);
+  const std::vector<PictureFile>& pictures = layout.pictures;
   Dataset dataset;
+  dataset.channels = options.channels;
   dataset.height = dataset.width = options.side;
   dataset.source = root.string();
-  label(pictures, dataset);
+  if (layout.root != root)
+    listener.line(fmt::format("{}: the pictures are in {}", root.string(), layout.root.string()));
+  if (!layout.passed_over.empty()) {
+    listener.warning(fmt::format("{}: passed over what is no part of the data: {} (pictures are {})",
+                                 root.string(),
+                                 join(layout.passed_over, ", "),
+                                 kPictureFormats));
+  }
+  label(pictures, options, dataset);
   const auto count = static_cast<int64_t>(pictures.size());
-  const int64_t image_size = options.side * options.side;
+  const int64_t image_size = dataset.pixels_per_image();
   dataset.pixels.resize(static_cast<size_t>(count * image_size));
   std::vector<std::exception_ptr> problems(pictures.size());
   constexpr int64_t kStep = 512;  // pictures between two reports of progress
@@ -165,23 +158,22 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
     parallel_for(step, [&](int64_t begin, int64_t end) {
       for (int64_t i = first + begin; i < first + end; ++i) {
         try {
-          const GrayImage image = read_gray_image(pictures[static_cast<size_t>(i)].path);
-          const GrayImage resized = resize_gray(image, options.side, options.side);
-          std::copy(resized.pixels.begin(), resized.pixels.end(), dataset.pixels.begin() + i * image_size);
+          read_into(pictures[static_cast<size_t>(i)].path, options, dataset.pixels.data() + i * image_size);
         } catch (const Error&) {
           problems[static_cast<size_t>(i)] = std::current_exception();
         }
       }
     });
     listener.progress("reading pictures", first + step, count, "");
-    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
+    if (listener.stop_requested())
+      throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", root.string()));
   }
 
   std::vector<int64_t> good;
   std::string first_problem;
   for (int64_t i = 0; i < count; ++i) {
     dataset.ids.push_back(i);
-    dataset.files.push_back(pictures[static_cast<size_t>(i)].path.lexically_relative(root).generic_string());
+    dataset.files.push_back(name_below(root, pictures[static_cast<size_t>(i)].path));
     const std::exception_ptr& problem = problems[static_cast<size_t>(i)];
     if (!problem) {
       good.push_back(i);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "mien/core/progress.h"
 #include "mien/data/dataset.h"
@@ -11,17 +12,20 @@ namespace mien::data {
 /// How read_folder treats what it finds. (The flags that set these are declared once, in DataOptions.)
 struct FolderOptions {
   bool skip_bad_images = false;  ///< leave unreadable pictures out, with one warning, instead of throwing
-  int64_t side = 48;             ///< pictures are resampled to side x side gray pixels
+  int64_t side = 48;             ///< pictures are resampled to side x side pixels
+  int64_t channels = 1;          ///< 1 gray, 3 red, green, blue
+  std::string classes;           ///< see ClassNames::parse; empty takes the folders' names
+  bool labels = true;            ///< false: nobody asks for the labels, whatever the folders are called
 };
 
-/// Reads pictures sorted into folders: ROOT/CLASS/*.png (jpg, jpeg, bmp, tif, tiff, webp, pgm), or the same below
-/// ROOT/train, ROOT/validation and ROOT/test, which set the rows' usage: train (training) to Training, validation (val,
-/// valid) and test (public_test) to PublicTest. Throws Error(bad_data) if both validation and test exist.
+/// Reads the pictures of `root` (find_pictures says in which layouts they may lie), or the one picture that `root` is.
 ///
-/// If every class folder bears a known expression (any case; also anger, disgusted, fearful, happiness, sadness,
-/// surprised, and 0 to 6), labels are FER2013's; otherwise classes are the folder names in byte order. Rows are in byte
-/// order of their paths; ids are the rows' numbers. Throws Error(usage) in a build without MIEN_WITH_VISION,
-/// Error(bad_data) for a folder without class folders or pictures and for the first unreadable picture.
+/// Class folders that bear a known expression (any case and usual synonyms, see expression_label) become FER2013's
+/// classes and labels. With other names beside them, classes are the names in byte order, known expressions under
+/// FER2013's names. Folders that are only numbers mean different things in different data sets: `classes` must say
+/// what. A flat folder and a single picture are unlabeled. Rows are in byte order of their paths; ids are the rows'
+/// numbers. Names what it passes over in one warning. Throws Error(usage) in a build without MIEN_WITH_VISION,
+/// Error(bad_data) for a folder without pictures and for the first unreadable picture.
 Dataset read_folder(const std::filesystem::path& root, const FolderOptions& options, ProgressListener& listener);
 
 }  // namespace mien::data

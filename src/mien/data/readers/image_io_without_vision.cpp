@@ -16,6 +16,8 @@ namespace {
 
 bool has_image_files() { return false; }
 GrayImage read_gray_image(const std::filesystem::path& path) { refuse("read " + path.string()); }
+RgbImage read_rgb_image(const std::filesystem::path& path) { refuse("read " + path.string()); }
+RgbImage resize_rgb(const RgbImage&, int64_t, int64_t) { refuse("resize a picture"); }
 GrayImage resize_gray(const GrayImage&, int64_t, int64_t) { refuse("resize a picture"); }
 void write_png_gray(const std::filesystem::path& path, std::span<const uint8_t>, int64_t, int64_t) {
   refuse("write " + path.string());
