@@ -121,9 +121,8 @@ void DataOptions::bind_ferplus(OptionSet& options) {
 }
 
 void DataOptions::bind_reading(OptionSet& options) {
-  options.add(
-      &skip_bad_rows,
-      {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
+  options.add(&skip_bad_rows,
+              {.name = "skip-bad-rows", .help = "skip unreadable rows and pictures instead of stopping"});
   options.add(&classes,
               {.name = "classes",
                .help = "what labels and numbered class folders mean: NAME,NAME,... from 0 on, NUMBER=NAME,..., or "

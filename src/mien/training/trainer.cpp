@@ -69,7 +69,8 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
   std::string text = network.graph().toml;
   for (const auto& entry : set.entries()) {
     // How long a run may go on does not change the epochs it has behind it (unless the schedule looks at the end).
-    const bool is_horizon = entry.spec.name == "max-time" || entry.spec.name == "patience" || entry.spec.name == "device" ||
+    const bool is_horizon = entry.spec.name == "max-time" || entry.spec.name == "patience" ||
+                            entry.spec.name == "device" ||
                             (entry.spec.name == "epochs" && options.schedule.schedule != "cosine" &&
                              options.schedule.schedule != "one-cycle");
     if (!is_horizon) text += entry.spec.name + "=" + entry.text() + "\n";
