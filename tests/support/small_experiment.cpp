@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "mien/core/files.h"
+#include "mien/report/canvas.h"
 #include "mien/runs/train_run.h"
 #include "mien/runtime/environment.h"
 
@@ -74,7 +75,9 @@ layers = [
   return run;
 }
 
-WithoutPictures::WithoutPictures() { ::setenv("MIEN_PICTURES", "off", 1); }
-WithoutPictures::~WithoutPictures() { ::unsetenv("MIEN_PICTURES"); }
+WithoutPictures::WithoutPictures() : were_off_(!report::can_draw()) { ::setenv("MIEN_PICTURES", "off", 1); }
+WithoutPictures::~WithoutPictures() {
+  if (!were_off_) ::unsetenv("MIEN_PICTURES");
+}
 
 }  // namespace mien::test_support

@@ -46,6 +46,9 @@ class WithoutPictures {
   ~WithoutPictures();
   WithoutPictures(const WithoutPictures&) = delete;
   WithoutPictures& operator=(const WithoutPictures&) = delete;
+
+ private:
+  bool were_off_;  ///< another one lives
 };
 
 }  // namespace mien::test_support
