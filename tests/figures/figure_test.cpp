@@ -11,6 +11,7 @@
 
 #include "mien/core/files.h"
 #include "mien/core/text.h"
+#include "mien/data/readers/image_io.h"
 #include "mien/data/synthetic/drawn_faces.h"
 #include "mien/explain/units/filters.h"
 #include "mien/figures/explain_run.h"
