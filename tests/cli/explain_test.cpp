@@ -50,7 +50,7 @@ TEST_F(Explain, LooksInside) {
   for (const auto& [what, words] : std::vector<std::pair<std::string, std::vector<std::string>>>{
            {"weights_conv1.npy", {"weights", kRun}},
            {"outputs_conv1_row2.npy", {"outputs", kRun, "drawn:70", "--rows", "2"}},
-           {"ascent_conv1.npy", {"ascent", kRun, "--ascent-steps", "2"}},
+           {"ascent_relu1.npy", {"ascent", kRun, "--ascent-steps", "2"}},
            {"faces_conv1.json", {"faces", kRun, "drawn:70", "--unit-faces", "2"}}}) {
     const Outcome outcome = mien(std::vector<std::string>{"inside"} + words +
                                  std::vector<std::string>{"--out", "inside", "--threads", "1"});

@@ -55,11 +55,11 @@ TEST_F(Json, IsPrintedByTrainingJudgingAndComparing) {
   EXPECT_EQ(trained.at("folder"), "runs/train/small");
   EXPECT_GE(trained.at("best_epoch"), 1);
   EXPECT_EQ(trained.at("validation").at("accuracy_interval").size(), 2U);
-  EXPECT_EQ(of(training({"--seed", "1"})).at("folder"), "runs/train/small2");
+  EXPECT_EQ(of(training({"--seed", "1"})).at("folder"), "runs/train/small-2");
   write("faces.csv", faces_csv());
-  EXPECT_EQ(of({"predict", "runs/train/small,runs/train/small2", "faces.csv", "--threads", "1"}).at("faces"), 21);
+  EXPECT_EQ(of({"predict", "runs/train/small,runs/train/small-2", "faces.csv", "--threads", "1"}).at("faces"), 21);
   EXPECT_EQ(of({"eval", "runs/train/small", "faces.csv", "--threads", "1"}).at("count"), 21);
-  EXPECT_EQ(of({"compare", "runs/train/small", "runs/train/small2"}).at("first_name"), "runs/train/small");
+  EXPECT_EQ(of({"compare", "runs/train/small", "runs/train/small-2"}).at("first_name"), "runs/train/small");
   EXPECT_EQ(of({"report", "runs/train/small"}).at("report"), "runs/train/small/report.html");
   EXPECT_GT(of({"lr-find", "--network", "small.toml", "--data", "drawn:140", "--threads", "1"}).at("lr"), 0);
 }

@@ -235,6 +235,7 @@ TEST(Explain, AClipNearTheLargestValueHidesNothing) {
   const fs::path folder = fresh_folder("clip");
   MapFigure figure{.faces = "rows:3"};
   figure.map.methods = {"grad-cam-keras-vis"};  // from 0 to 1
+  figure.map.clip = 99.9;
   figure.measure = false;
   draw_figures(look(folder), {figure}, silent_listener());
   const auto json = read_json(folder / "grad-cam-keras-vis" / "row3.json");
@@ -307,7 +308,7 @@ TEST(Figures, RefuseAnOptionOfAnotherMethodOrSetting) {
   EXPECT_EQ(complaint(MapFigure(), {{"method", "all"}, {"ig-steps", "5"}}), "");
   EXPECT_EQ(complaint(MapFigure(), {{"lime-samples", "1000"}}), "")
       << "the default does no harm: --print-config names it";
-  EXPECT_TRUE(contains(complaint(MapFigure(), {{"layer", "conv1"}}), "belongs to guided-grad-cam, cam, grad-cam"));
+  EXPECT_TRUE(contains(complaint(MapFigure(), {{"layer", "conv1"}}), "belongs to guided-grad-cam, grad-cam, grad-cam++"));
   EXPECT_TRUE(
       contains(complaint(MapFigure(), {{"method", "lime"}, {"quickshift-ratio", "0.1"}}), "segments quickshift"));
   EXPECT_TRUE(contains(complaint(MapFigure(), {{"measure", "false"}, {"curve-steps", "5"}}), "measure, which is off"));

@@ -31,7 +31,7 @@ TEST(Recipe, EveryBuiltInOneLoadsAndSaysWhereItComesFrom) {
 
 TEST(Recipe, MistakesHaveFileAndLine) {
   EXPECT_TRUE(contains(complaint("title = \"t\"\n\nepoch = 3\n"), "r.toml:3: unknown option 'epoch'"));
-  EXPECT_TRUE(contains(complaint("[optimizer]\nlr = 1\n"), "r.toml:1: unknown table [optimizer]"));
+  EXPECT_TRUE(contains(complaint("[optimiser]\nlr = 1\n"), "r.toml:1: unknown table [optimiser]"));
   EXPECT_TRUE(contains(complaint("title = 3\n"), "r.toml:1: title is no text"));
   EXPECT_TRUE(contains(complaint("[[run]]\nname = \"a\"\nlr = \"abc\"\n"), "r.toml:3: lr is 'abc'"));
   EXPECT_TRUE(

@@ -208,10 +208,10 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
       if (names.size() > 2) names.insert(names.end(), {"config", "print-config"});
       const std::string near = near_option(name, names);
       throw_usage(fmt::format("{} has no option {}", spec.name, quote_sample(word.substr(0, equals))),
-                  !near.empty() ? fmt::format("did you mean --{}?", near)
-                  : name == "data" && !positionals.empty()
+                  name == "data" && !positionals.empty()
                       ? fmt::format("the data is named by a word: `{}`", usage_line(spec, command))
-                      : fmt::format("`mien {} --help` lists the options", spec.name));
+                  : !near.empty() ? fmt::format("did you mean --{}?", near)
+                                  : fmt::format("`mien {} --help` lists the options", spec.name));
     }
   }
   if (positional < positionals.size()) {

@@ -75,7 +75,6 @@ class HeaderReader : public nlohmann::json_sax<json> {
     return fail(fmt::format("tensor {} lacks dtype, shape or data_offsets", quote_sample(tensor.name)));
   }
   bool key(std::string& name) override {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while reading a safetensors header");
     key_ = name;
     if (depth_ == 1) return start_entry();
     bool is_new = true;
