@@ -127,7 +127,7 @@ Problems check_length(const SourceFile& file) {
 
 Problems check_library_manners(const SourceFile& file) {
   static const std::regex kPrints(
-      R"(std::(cout|cerr|clog|printf|puts|exit|quick_exit|abort)\b|\bfmt::print\b|\b(f?printf|puts|exit|_exit|abort)\()");
+      R"(std::(?:cout|cerr|clog)\b(?!\.(?:rdbuf|clear)\b)|std::(printf|puts|exit|quick_exit|abort)\b|\bfmt::print\b|\b(f?printf|puts|exit|_exit|abort)\()");
   static const std::regex kRandom(
       R"(std::(mt19937|random_device|minstd_rand|default_random_engine)|\bs?rand\(|\b(at|torch)::(rand|randn|randint|randperm|bernoulli|normal|manual_seed)\w*\()");
   Problems problems;
