@@ -145,13 +145,13 @@ TEST_F(Resume, OfARecipeWhoseNetworkFileHasChangedTrainsAnew) {
         "[[run]]\nname = \"one\"\n[[run]]\nname = \"two\"\nlr = 0.002\n");
   ASSERT_EQ(mien({"run", "r.toml"}).status, 0);
   write("runs/r/two/thesis.txt", "mine");
-  const std::string before = weights("../r/two");
+  const std::string before = read("runs/r/two/weights/best.safetensors");
   // One run edited: the other is kept, and its own finished folder, too.
   write("r.toml", read("r.toml") + "momentum = 0.5\n");
   const Outcome edited = mien({"run", "r.toml"});
   EXPECT_EQ(edited.status, 0) << edited.err;
   EXPECT_NE(edited.out.find("runs/r/one is finished already"), std::string::npos) << edited.out;
-  EXPECT_EQ(weights("../r/two"), before);
+  EXPECT_EQ(read("runs/r/two/weights/best.safetensors"), before);
   EXPECT_EQ(read("runs/r/two/thesis.txt"), "mine");
   EXPECT_TRUE(std::filesystem::exists(path("runs/r/two-2/weights/best.safetensors")));
   // The network: other weights, in another folder.
@@ -161,8 +161,8 @@ TEST_F(Resume, OfARecipeWhoseNetworkFileHasChangedTrainsAnew) {
   const Outcome changed = mien({"run", "r.toml"});
   EXPECT_EQ(changed.status, 0) << changed.err;
   EXPECT_EQ(changed.out.find("finished already"), std::string::npos) << changed.out;
-  EXPECT_EQ(weights("../r/two"), before);
-  EXPECT_FALSE(weights("../r-2/one").empty());
+  EXPECT_EQ(read("runs/r/two/weights/best.safetensors"), before);
+  EXPECT_FALSE(read("runs/r-2/one/weights/best.safetensors").empty());
 }
 
 TEST_F(Resume, OfATypoInTestDataNeedsNoSecondTraining) {
