@@ -308,7 +308,8 @@ TEST(Figures, RefuseAnOptionOfAnotherMethodOrSetting) {
   EXPECT_EQ(complaint(MapFigure(), {{"method", "all"}, {"ig-steps", "5"}}), "");
   EXPECT_EQ(complaint(MapFigure(), {{"lime-samples", "1000"}}), "")
       << "the default does no harm: --print-config names it";
-  EXPECT_TRUE(contains(complaint(MapFigure(), {{"layer", "conv1"}}), "belongs to guided-grad-cam, grad-cam, grad-cam++"));
+  EXPECT_TRUE(
+      contains(complaint(MapFigure(), {{"layer", "conv1"}}), "belongs to guided-grad-cam, grad-cam, grad-cam++"));
   EXPECT_TRUE(
       contains(complaint(MapFigure(), {{"method", "lime"}, {"quickshift-ratio", "0.1"}}), "segments quickshift"));
   EXPECT_TRUE(contains(complaint(MapFigure(), {{"measure", "false"}, {"curve-steps", "5"}}), "measure, which is off"));

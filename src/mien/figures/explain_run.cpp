@@ -256,8 +256,7 @@ std::string method_table_json(const network::Graph* graph) {
                      {"random", spec.is_random},
                      {"needs", method_needs(spec, graph)},
                      {"source", spec.source}};
-    if (graph != nullptr)
-      row["obstacle"] = spec.unsupported_reason ? spec.unsupported_reason(*graph) : std::string();
+    if (graph != nullptr) row["obstacle"] = spec.unsupported_reason ? spec.unsupported_reason(*graph) : std::string();
     list.push_back(std::move(row));
   }
   return list.dump(2) + "\n";
