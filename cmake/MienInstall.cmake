@@ -35,7 +35,8 @@ set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION
     "train, judge and explain facial-expression classifiers\n From a csv of faces to a trained, honestly judged and explained classifier.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmien-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${MIEN_DEVELOPMENT_PACKAGES}")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+    "libtorch-dev, libfmt-dev, libtomlplusplus-dev, libopencv-dev, libjpeg-dev, libpng-dev, libpango1.0-dev, pkgconf")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
     "library to train, judge and explain facial-expression classifiers\n Headers, static libraries and CMake files: find_package(Mien).")
 include(CPack)
