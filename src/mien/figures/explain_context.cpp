@@ -172,18 +172,18 @@ void ExplainContext::check_part(int64_t index, const std::string& part) const {
     return std::find(indices.begin(), indices.end(), index) != indices.end();
   };
   if (holds(parts_.of(part))) return;
+  const std::string face = fmt::format("{} of {}", dataset_.face_name(index), dataset_.source);
+  const auto usage = to_text(dataset_.usages[static_cast<size_t>(index)]);
+  if (part == "all") {
+    throw_usage(fmt::format("{} has Usage {}, which --usage leaves out", face, usage),
+                "leave --usage out, or name rows of that usage");
+  }
   const char* const is = holds(parts_.training)     ? "a training row"
                          : holds(parts_.validation) ? "a validation row"
                          : holds(parts_.test)       ? "a test row"
-                                                    : "none of the rows that were asked for";
-  throw_usage(fmt::format("{} of {} is {} (Usage {}), and {} rows were asked for",
-                          dataset_.face_name(index),
-                          dataset_.source,
-                          is,
-                          to_text(dataset_.usages[static_cast<size_t>(index)]),
-                          part == "all" ? "others by --usage" : part),
-              part == "all" ? "leave --usage out, or name rows of that usage"
-                            : fmt::format("`rows:` alone takes any row; `{}:0-5` counts within the part", part));
+                                                    : "in no part of the split";
+  throw_usage(fmt::format("{} is {} (Usage {}), and {} rows were asked for", face, is, usage, part),
+              fmt::format("`rows:` alone takes any row; `{}:0-5` counts within the part", part));
 }
 
 void ExplainContext::warn_once(const std::string& text) {
