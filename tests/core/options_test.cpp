@@ -1,5 +1,6 @@
 #include "mien/core/options.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "core/expect_error.h"

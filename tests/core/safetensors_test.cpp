@@ -1,5 +1,6 @@
 #include "mien/core/safetensors.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>

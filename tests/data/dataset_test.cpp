@@ -1,5 +1,6 @@
 #include "mien/data/dataset.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "data/data_testing.h"

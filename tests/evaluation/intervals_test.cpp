@@ -1,5 +1,6 @@
 #include "mien/evaluation/intervals.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>

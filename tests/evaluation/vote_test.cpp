@@ -1,5 +1,6 @@
 #include "mien/evaluation/vote.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -1,5 +1,6 @@
 #include "mien/explain/units/image_prior.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 

@@ -1,5 +1,6 @@
 #include "mien/explain/perturbation/kernel_shap.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>

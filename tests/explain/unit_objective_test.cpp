@@ -1,5 +1,6 @@
 #include "mien/explain/units/unit_objective.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // A block against the same layers written in libtorch's functions in float64, where autograd gives the gradients.
 #include "mien/network/block.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>

@@ -1,5 +1,6 @@
 // Fused blocks against libtorch's own functions, on every built-in network. The judge is the same network in float64:
 // the blocks come as near to it as libtorch's float32 does, or nearer.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>

@@ -1,5 +1,6 @@
 #include "mien/report/plots.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>

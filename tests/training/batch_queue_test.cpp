@@ -1,5 +1,6 @@
 #include "mien/training/batch_queue.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>

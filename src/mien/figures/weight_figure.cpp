@@ -1,5 +1,7 @@
 #include "mien/figures/weight_figure.h"
 
+#include <algorithm>
+
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 

@@ -1,5 +1,6 @@
 #include "mien/report/history_csv.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

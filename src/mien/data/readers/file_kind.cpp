@@ -1,5 +1,6 @@
 #include "mien/data/readers/file_kind.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
