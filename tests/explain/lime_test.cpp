@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 
 #include "mien/core/parallel.h"
+#include "mien/core/random.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 #include "mien/explain/perturbation/ridge.h"
@@ -272,20 +273,6 @@ TEST(Lime, PaintsWeightsOnTheirSegmentsAndStatesItsFit) {
   EXPECT_EQ(maps.diagnostics[0].count("rank_stability"), 0U) << "one seed says nothing of it";
 }
 
-TEST(Lime, MarksSupportingAndOpposingSegments) {
-  const LimeExplanation explanation{.segments = at::tensor({0, 1, 2, 3}, at::kLong).reshape({2, 2}),
-                                    .weights = {0.1, -0.5, 0.3, -0.01},
-                                    .ranking = {1, 2, 0, 3}};
-  const auto marks = [&](int64_t count, Marked marked, double least) {
-    const at::Tensor map = mark_segments(explanation, count, marked, least);
-    return std::vector<int64_t>(map.data_ptr<int64_t>(), map.data_ptr<int64_t>() + 4);
-  };
-  EXPECT_EQ(marks(2, Marked::both, 0), (std::vector<int64_t>{0, -1, 1, 0}));
-  EXPECT_EQ(marks(2, Marked::supporting, 0), (std::vector<int64_t>{1, 0, 1, 0}));
-  EXPECT_EQ(marks(9, Marked::opposing, 0), (std::vector<int64_t>{0, -1, 0, -1}));
-  EXPECT_EQ(marks(9, Marked::both, 0.2), (std::vector<int64_t>{0, -1, 1, 0}));
-}
-
 TEST(Lime, SaysWhichOptionIsWrong) {
   SmallNetwork small;
   small.options.perturbation.lime_score_on = "loss";
@@ -295,6 +282,36 @@ TEST(Lime, SaysWhichOptionIsWrong) {
   small.options.perturbation.hide = "blak";
   EXPECT_EQ(error_of([&] { explain_lime(small.request, small.options); }),
             "usage: unknown value 'blak' of hide. hint: did you mean 'black'?");
+}
+
+TEST(Lime, RefusesFewerThanTwoSamplesARegion) {
+  SmallNetwork small;  // 8 regions
+  small.options.perturbation.lime_samples = 15;
+  EXPECT_EQ(
+      error_of([&] { lime(small.request, small.options); }),
+      "usage: lime-samples 15 is too few for 8 segments, expected at least 16. hint: fewer segments or more samples");
+  small.options.perturbation.lime_samples = 16;
+  EXPECT_NO_THROW(lime(small.request, small.options));
+}
+
+TEST(Lime, IsNotTrustedWhereFewSamplesFitNoise) {
+  const int64_t segments = 20;
+  const at::Tensor masks = lime_masks(40, segments, 3);
+  RandomStream random(5, "noise");
+  at::Tensor values = at::empty({40}, at::kDouble);
+  for (int64_t i = 0; i < 40; ++i) values[i] = random.normal();
+  PerturbationOptions options;
+  options.lime_ridge = 1e-3;
+  const LimeExplanation fit = fit_lime(masks, values, options);
+  EXPECT_GT(fit.score, 0.2) << "the model fits its own samples";
+  EXPECT_LT(fit.held_out_score, 0.1) << "but no others";
+  const at::Tensor line = masks.to(at::kDouble).matmul(at::arange(segments, at::kDouble));
+  EXPECT_GT(fit_lime(masks, line, options).held_out_score, 0.9);
+  EXPECT_GT(fit_lime(lime_masks(400, segments, 3),
+                     lime_masks(400, segments, 3).to(at::kDouble).matmul(at::arange(segments, at::kDouble)),
+                     options)
+                .split_stability,
+            0.95);
 }
 
 TEST(RankCorrelation, IsSpearmans) {

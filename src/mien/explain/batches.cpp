@@ -6,6 +6,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "mien/core/hash.h"
+
 namespace mien::explain {
 namespace {
 
@@ -17,17 +19,36 @@ at::Tensor joined(const std::vector<Attributions>& parts, at::Tensor Attribution
   return at::cat(tensors);
 }
 
+Attributions first_of(Attributions maps) {
+  for (at::Tensor* const tensor : {&maps.values, &maps.channels, &maps.at_layer})
+    if (tensor->defined()) *tensor = tensor->slice(0, 0, 1);
+  if (!maps.diagnostics.empty()) maps.diagnostics.resize(1);
+  return maps;
+}
+
 }  // namespace
+
+AttributionRequest twice(const AttributionRequest& request) {
+  const auto both = [](const at::Tensor& row) { return row.defined() ? at::cat({row, row}) : row; };
+  return {.network = request.network,
+          .images = both(request.images),
+          .targets = both(request.targets),
+          .score = request.score,
+          .black = both(request.black)};
+}
 
 Attributions in_batches(const AttributionRequest& request,
                         int64_t batch_size,
                         const std::function<Attributions(const AttributionRequest& part)>& explain) {
   const int64_t count = request.images.size(0);
-  if (count <= batch_size) return explain(request);
   std::vector<Attributions> parts;
   for (int64_t begin = 0; begin < count; begin += batch_size) {
-    parts.push_back(explain(slice(request, begin, std::min(count, begin + batch_size))));
+    const int64_t end = std::min(count, begin + batch_size);
+    const bool is_alone = end == begin + 1;
+    const AttributionRequest part = slice(request, begin, end);
+    parts.push_back(is_alone ? first_of(explain(twice(part))) : explain(part));
   }
+  if (parts.size() == 1) return std::move(parts.front());
   Attributions all{.values = joined(parts, &Attributions::values),
                    .channels = joined(parts, &Attributions::channels),
                    .at_layer = joined(parts, &Attributions::at_layer),
@@ -35,6 +56,32 @@ Attributions in_batches(const AttributionRequest& request,
   for (const Attributions& part : parts)
     all.diagnostics.insert(all.diagnostics.end(), part.diagnostics.begin(), part.diagnostics.end());
   return all;
+}
+
+std::vector<uint64_t> face_keys(const at::Tensor& images) {
+  const at::Tensor rows = at::empty(images.sizes(), at::kFloat).copy_(images);  // row-major
+  const auto size = static_cast<size_t>(rows[0].numel()) * sizeof(float);
+  const auto* const bytes = reinterpret_cast<const char*>(rows.data_ptr<float>());
+  std::vector<uint64_t> keys;
+  for (size_t image = 0; image < static_cast<size_t>(rows.size(0)); ++image)
+    keys.push_back(hash64({bytes + image * size, size}));
+  return keys;
+}
+
+void drop_rounding_noise(Attributions& maps) {
+  for (size_t image = 0; image < maps.diagnostics.size(); ++image) {
+    auto& facts = maps.diagnostics[image];
+    const auto found = facts.find("rounding");
+    if (found == facts.end()) continue;
+    const double noise = found->second;
+    facts.erase(found);
+    const auto index = static_cast<int64_t>(image);
+    const double largest = maps.values[index].abs().max().item<double>();
+    if (largest == 0 || !(largest <= noise)) continue;
+    maps.values[index].zero_();
+    if (maps.channels.defined()) maps.channels[index].zero_();
+    facts["below_rounding"] = largest;
+  }
 }
 
 at::Tensor logits_of(const network::Network& network, const at::Tensor& images, int64_t batch_size) {

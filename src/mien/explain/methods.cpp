@@ -5,6 +5,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/faithfulness/baselines.h"
 
 namespace mien::explain {
@@ -33,7 +34,15 @@ std::span<const MethodSpec> methods() {
   static const std::vector<MethodSpec> table = [] {
     std::vector<MethodSpec> all;
     for (auto family : {gradient_methods(), cam_methods(), perturbation_methods(), baseline_methods()}) {
-      for (MethodSpec& spec : family) all.push_back(std::move(spec));
+      for (MethodSpec& spec : family) {
+        spec.explain = [explain = std::move(spec.explain)](const AttributionRequest& request,
+                                                           const MethodOptions& options) {
+          Attributions maps = explain(request, options);
+          drop_rounding_noise(maps);
+          return maps;
+        };
+        all.push_back(std::move(spec));
+      }
     }
     return all;
   }();

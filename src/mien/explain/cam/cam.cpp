@@ -101,15 +101,17 @@ at::Tensor layer_cam(const at::Tensor& activation, const at::Tensor& gradient) {
   return (gradient.clamp_min(0) * activation).sum(1);
 }
 
-/// Positions as samples, channels as variables: projection of the centerd samples onto the first principal component.
+/// Positions as samples, channels as variables: projection of the centered samples onto the first principal component.
 at::Tensor first_component(const at::Tensor& values) {
   const int64_t count = values.size(0);
   const at::Tensor samples = values.contiguous().reshape({count, values.size(1), -1}).transpose(1, 2);
-  const at::Tensor centerd = samples - samples.mean(1, /*keepdim=*/true);
+  const at::Tensor centered = samples - samples.mean(1, /*keepdim=*/true);
   // In float64, because the component's sign is LAPACK's, and sgesdd's differs from the dgesdd that numpy calls.
-  const at::Tensor right = std::get<2>(at::linalg_svd(centerd.to(at::kDouble), /*full_matrices=*/false));
+  const at::Tensor right = std::get<2>(at::linalg_svd(centered.to(at::kDouble), /*full_matrices=*/false));
   const at::Tensor component = right.select(1, 0).unsqueeze(2);
-  return at::matmul(centerd.to(at::kDouble), component).reshape({count, values.size(2), values.size(3)}).to(at::kFloat);
+  return at::matmul(centered.to(at::kDouble), component)
+      .reshape({count, values.size(2), values.size(3)})
+      .to(at::kFloat);
 }
 
 at::Tensor eigen_cam(const at::Tensor& activation, const at::Tensor&) { return first_component(activation); }

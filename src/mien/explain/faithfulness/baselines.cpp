@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "mien/core/random.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
 
 namespace mien::explain {
@@ -15,8 +16,9 @@ Attributions maps_of(const at::Tensor& values) {
 Attributions random_maps(const AttributionRequest& request, const MethodOptions& options) {
   at::Tensor maps = at::empty({request.images.size(0), request.images.size(2), request.images.size(3)}, at::kFloat);
   const int64_t pixels = maps.size(1) * maps.size(2);
+  const std::vector<uint64_t> keys = face_keys(request.images);
   for (int64_t image = 0; image < maps.size(0); ++image) {
-    RandomStream random(static_cast<uint64_t>(options.seed), "random map", static_cast<uint64_t>(image));
+    RandomStream random(static_cast<uint64_t>(options.seed), "random map", keys[static_cast<size_t>(image)]);
     float* row = maps.data_ptr<float>() + image * pixels;
     for (int64_t pixel = 0; pixel < pixels; ++pixel) row[pixel] = static_cast<float>(random.uniform());
   }

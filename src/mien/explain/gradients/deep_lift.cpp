@@ -1,6 +1,6 @@
+#include <limits>
 #include <map>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -21,10 +21,39 @@ using network::LayerKind;
 
 /// Below this a difference of inputs is taken for none, and the gradient for the multiplier. @source Captum
 constexpr double kLeastDifference = 1e-10;
+/// What rounding may make of equal numbers, as a share of an image's largest value at the layer: eight steps of
+/// float32.
+constexpr double kTie = 1e-6;
 
 /// Slope between two points of a function of one variable, `slope_at` where the points are one.
 at::Tensor rescale(const at::Tensor& out_difference, const at::Tensor& in_difference, const at::Tensor& slope_at) {
   return at::where(in_difference.abs() < kLeastDifference, slope_at, out_difference / in_difference);
+}
+
+/// Hands each value of a max pool's output to the winner of its window in `input`: the first pixel, row by row, that is
+/// the largest but for rounding, `tie` times the image's largest value. A baseline is flat: without such a rule
+/// rounding would choose in all its windows.
+at::Tensor to_winner(const Layer& layer, const at::Tensor& values, const at::Tensor& input, double tie) {
+  const std::vector<int64_t> kernel{layer.kernel_height, layer.kernel_width};
+  const std::vector<int64_t> stride{layer.stride, layer.stride};
+  const std::vector<int64_t> one{1, 1};
+  const int64_t places = layer.kernel_height * layer.kernel_width;
+  const auto top = layer.padding.top;
+  const auto left = layer.padding.left;
+  const at::Tensor padded = at::constant_pad_nd(input, {left, left, top, top}, -std::numeric_limits<float>::infinity());
+  const at::Tensor windows = at::im2col(padded, kernel, one, {0, 0}, stride)
+                                 .view({input.size(0), input.size(1), places, values.size(2) * values.size(3)});
+  const at::Tensor rounding = input.abs().flatten(1).amax(1).mul(tie).view({-1, 1, 1, 1});
+  const at::Tensor is_winner = windows >= windows.amax(2, true) - rounding;
+  const at::Tensor winner = is_winner.to(at::kFloat).mul(at::arange(places, 0, -1, at::kFloat).view({-1, 1})).argmax(2);
+  const at::Tensor window = at::arange(winner.size(2), at::kLong);
+  const at::Tensor y = at::div(window, values.size(3), "trunc") * layer.stride + at::div(winner, kernel[1], "trunc");
+  const at::Tensor x = at::remainder(window, values.size(3)) * layer.stride + at::remainder(winner, kernel[1]);
+  const at::Tensor place = (y - top) * input.size(3) + (x - left);
+  return at::zeros_like(input, at::MemoryFormat::Contiguous)
+      .flatten(2)
+      .scatter_add(2, place, values.contiguous().flatten(2))
+      .view(input.sizes());
 }
 
 /// Multipliers of the logits for the score. A probability is exp(logit - log(sum of exp)): the rescale rule at each of
@@ -55,30 +84,21 @@ at::Tensor start_multipliers(const at::Tensor& logits,
 /// larger of the two outputs. @source Lundberg's SHAP and Captum; Shrikumar et al. leave it open
 at::Tensor at_max_pool(const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal) {
   const Layer& layer = walk.layer(index);
-  const std::vector<int64_t> kernel{layer.kernel_height, layer.kernel_width};
-  const std::vector<int64_t> stride{layer.stride, layer.stride};
-  const std::vector<int64_t> padding{layer.padding.top, layer.padding.left};
-  const std::vector<int64_t> dilation{1, 1};
   const at::Tensor& x = walk.input(index);
   const at::Tensor& x0 = baseline.input(index);
   const at::Tensor larger = at::maximum(walk.output(index), baseline.output(index));
-  const auto to_winner = [&](const at::Tensor& values, const at::Tensor& input) {
-    const at::Tensor winners = std::get<1>(at::max_pool2d_with_indices(input, kernel, stride, padding));
-    return at::max_pool2d_with_indices_backward(values, input, kernel, stride, padding, dilation, false, winners);
-  };
-  const at::Tensor contributions =
-      to_winner(signal * (larger - baseline.output(index)), x) + to_winner(signal * (walk.output(index) - larger), x0);
+  const at::Tensor contributions = to_winner(layer, signal * (larger - baseline.output(index)), x, 0) +
+                                   to_winner(layer, signal * (walk.output(index) - larger), x0, kTie);
   return rescale(contributions, x - x0, walk.gradient(index, signal).front());
 }
 
 std::vector<at::Tensor> multipliers(
     const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal, bool as_captum) {
   if (network::traits(walk.layer(index)).is_activation) {
-    const at::Tensor in_difference = walk.input(index) - baseline.input(index);
     const at::Tensor out_difference = walk.output(index) - baseline.output(index);
     // the signal may be zero or many times larger than one; the slope at a point is asked for with ones
     const at::Tensor slope = walk.gradient(index, at::ones_like(signal)).front();
-    return {signal * rescale(out_difference, in_difference, slope)};
+    return {signal * rescale(out_difference, walk.input(index) - baseline.input(index), slope)};
   }
   switch (walk.layer(index).kind) {
     case LayerKind::max_pool:

@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
-#include "mien/core/hash.h"
 #include "mien/core/random.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/gradients/gradient_family.h"
@@ -51,20 +50,9 @@ void sample_gradients(const AttributionRequest& request,
                                   .images = points(rows),
                                   .targets = request.targets.index_select(0, rows.image),
                                   .score = request.score};
-    take(rows, input_gradient(part).gradient);
+    const bool is_alone = rows.image_of.size() == 1;
+    take(rows, is_alone ? input_gradient(twice(part)).gradient.slice(0, 0, 1) : input_gradient(part).gradient);
   }
-}
-
-/// A number for each image that its pixels alone decide, so that what is random goes with the face and not with its
-/// place in a list.
-std::vector<uint64_t> face_keys(const at::Tensor& images) {
-  const at::Tensor rows = at::empty(images.sizes(), at::kFloat).copy_(images);  // row-major
-  const auto size = static_cast<size_t>(rows[0].numel()) * sizeof(float);
-  const auto* const bytes = reinterpret_cast<const char*>(rows.data_ptr<float>());
-  std::vector<uint64_t> keys;
-  for (size_t image = 0; image < static_cast<size_t>(rows.size(0)); ++image)
-    keys.push_back(hash64({bytes + image * size, size}));
-  return keys;
 }
 
 /// values[i] as a factor of row i of [B,C,H,W].
@@ -195,7 +183,11 @@ Attributions squaregrad(const AttributionRequest& request, const MethodOptions& 
 
 Attributions vargrad(const AttributionRequest& request, const MethodOptions& options) {
   const Moments moments = noisy_moments(request, options);
-  return unsigned_maps((moments.mean_square - moments.mean.square()).clamp_min(0).to(at::kFloat));
+  Attributions maps = unsigned_maps((moments.mean_square - moments.mean.square()).clamp_min(0).to(at::kFloat));
+  // A gradient is right to kRounding of its size; a variance below that squared is none.
+  const at::Tensor noise = moments.mean_square.flatten(1).amax(1) * (kRounding * kRounding);
+  for (int64_t i = 0; i < noise.size(0); ++i) maps.diagnostics.push_back({{"rounding", noise[i].item<double>()}});
+  return maps;
 }
 
 Attributions integrated_gradients(const AttributionRequest& request, const MethodOptions& options) {

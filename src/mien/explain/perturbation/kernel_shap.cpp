@@ -12,6 +12,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/random.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 #include "mien/explain/perturbation/ridge.h"
@@ -189,7 +190,8 @@ Attributions explain_kernel_shap(const AttributionRequest& request, const Method
                                 {"coalitions", static_cast<double>(count)},
                                 {"exact", sets.is_exact ? 1.0 : 0.0},
                                 {"score", row[1]},
-                                {"score_all_hidden", row[0]}});
+                                {"score_all_hidden", row[0]},
+                                {"rounding", kRounding * scores.abs().max().item<double>()}});
   }
   maps.values = at::stack(maps_of_images);
   return maps;

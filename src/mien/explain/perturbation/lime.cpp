@@ -10,6 +10,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/random.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 #include "mien/explain/perturbation/ridge.h"
@@ -108,40 +109,109 @@ at::Tensor lime_masks(int64_t samples, int64_t segments, int64_t seed) {
   return masks;
 }
 
+namespace {
+
+/// Samples of the linear model: masks [S,K], values [S] and weights [S].
+struct Samples {
+  std::vector<uint8_t> masks;
+  std::vector<double> values;
+  std::vector<double> weights;
+  int64_t segments = 0;
+
+  std::span<const uint8_t> mask(size_t sample) const {
+    return std::span(masks).subspan(sample * static_cast<size_t>(segments), static_cast<size_t>(segments));
+  }
+};
+
+LinearFit fit_model(const Samples& samples, const PerturbationOptions& options) {
+  const MaskRegression regression(samples.masks, samples.segments, samples.values, samples.weights);
+  const int64_t wanted = options.lime_features == 0 ? samples.segments : options.lime_features;
+  const bool is_few = options.lime_features > 0 && wanted <= 6;
+  return regression.ridge(is_few ? regression.forward_selection(wanted) : regression.highest_weights(wanted),
+                          options.lime_ridge);
+}
+
+/// The samples whose number leaves a remainder by `parts` for which `is_wanted`.
+template <class Wanted>
+Samples part_of(const Samples& all, size_t parts, Wanted is_wanted) {
+  Samples part{.masks = {}, .values = {}, .weights = {}, .segments = all.segments};
+  for (size_t sample = 0; sample < all.values.size(); ++sample) {
+    if (!is_wanted(sample % parts)) continue;
+    const auto mask = all.mask(sample);
+    part.masks.insert(part.masks.end(), mask.begin(), mask.end());
+    part.values.push_back(all.values[sample]);
+    part.weights.push_back(all.weights[sample]);
+  }
+  return part;
+}
+
+/// Weighted R^2 of models at the samples that were held out from them, a fifth at a time; what a mean alone predicts is
+/// 0 or less. 1 for a constant that is met, 0 where there are too few samples to hold any out.
+double held_out_r2(const Samples& all, const PerturbationOptions& options) {
+  constexpr size_t kParts = 5;
+  if (all.values.size() < 2 * kParts) return 0;
+  const double total = std::accumulate(all.weights.begin(), all.weights.end(), 0.0);
+  const double mean = std::inner_product(all.values.begin(), all.values.end(), all.weights.begin(), 0.0) / total;
+  double left_over = 0;
+  double variation = 0;
+  for (size_t part = 0; part < kParts; ++part) {
+    const LinearFit fit = fit_model(part_of(all, kParts, [&](size_t rest) { return rest != part; }), options);
+    for (size_t sample = part; sample < all.values.size(); sample += kParts) {
+      const auto mask = all.mask(sample);
+      double predicted = fit.intercept;
+      for (size_t i = 0; i < fit.features.size(); ++i)
+        predicted += mask[static_cast<size_t>(fit.features[i])] != 0 ? fit.weights[i] : 0;
+      const double value = all.values[sample];
+      left_over += all.weights[sample] * (value - predicted) * (value - predicted);
+      variation += all.weights[sample] * (value - mean) * (value - mean);
+    }
+  }
+  return variation > 0 ? 1 - left_over / variation : left_over > 0 ? 0 : 1;
+}
+
+/// One weight a segment, 0 for those that the model does not use.
+std::vector<double> all_weights(const LinearFit& fit, int64_t segments) {
+  std::vector<double> weights(static_cast<size_t>(segments), 0.0);
+  for (size_t i = 0; i < fit.features.size(); ++i) weights[static_cast<size_t>(fit.features[i])] = fit.weights[i];
+  return weights;
+}
+
+double split_stability(const Samples& all, const PerturbationOptions& options) {
+  if (all.values.size() < 4) return 0;
+  const auto half = [&](size_t wanted) {
+    return all_weights(fit_model(part_of(all, 2, [&](size_t rest) { return rest == wanted; }), options), all.segments);
+  };
+  return rank_correlation(half(0), half(1));
+}
+
+}  // namespace
+
 LimeExplanation fit_lime(const at::Tensor& masks, const at::Tensor& values, const PerturbationOptions& options) {
   const at::Tensor rows = masks.contiguous();
   const at::Tensor targets = values.to(at::kDouble).contiguous();
   const int64_t samples = rows.size(0);
   const int64_t segments = rows.size(1);
-  const std::span<const uint8_t> data(rows.data_ptr<uint8_t>(), static_cast<size_t>(rows.numel()));
-  std::vector<double> weights;
+  const uint8_t* data = rows.data_ptr<uint8_t>();
+  const double* value = targets.data_ptr<double>();
+  Samples all{
+      .masks = {data, data + rows.numel()}, .values = {value, value + samples}, .weights = {}, .segments = segments};
   for (int64_t sample = 0; sample < samples; ++sample) {
-    const auto seen =
-        std::accumulate(data.begin() + sample * segments, data.begin() + (sample + 1) * segments, int64_t{0});
+    const auto seen = std::accumulate(data + sample * segments, data + (sample + 1) * segments, int64_t{0});
     const double distance = 1 - std::sqrt(static_cast<double>(seen) / static_cast<double>(segments));
-    weights.push_back(
+    all.weights.push_back(
         std::sqrt(std::exp(-distance * distance / (options.lime_kernel_width * options.lime_kernel_width))));
   }
-  const MaskRegression regression(
-      data, segments, std::span<const double>(targets.data_ptr<double>(), static_cast<size_t>(samples)), weights);
-  const int64_t wanted = options.lime_features == 0 ? segments : options.lime_features;
-  const bool is_few = options.lime_features > 0 && wanted <= 6;
-  const LinearFit fit = regression.ridge(
-      is_few ? regression.forward_selection(wanted) : regression.highest_weights(wanted), options.lime_ridge);
-
-  LimeExplanation result{.weights = std::vector<double>(static_cast<size_t>(segments), 0.0),
-                         .ranking = fit.features,
-                         .intercept = fit.intercept,
-                         .score = fit.r2};
-  result.local_prediction = fit.intercept;
-  for (size_t i = 0; i < fit.features.size(); ++i) {
-    result.weights[static_cast<size_t>(fit.features[i])] = fit.weights[i];
-    result.local_prediction += fit.weights[i];
-  }
+  const LinearFit fit = fit_model(all, options);
+  LimeExplanation result{
+      .weights = all_weights(fit, segments), .ranking = fit.features, .intercept = fit.intercept, .score = fit.r2};
+  result.local_prediction = std::accumulate(fit.weights.begin(), fit.weights.end(), fit.intercept);
   std::stable_sort(result.ranking.begin(), result.ranking.end(), [&](int64_t one, int64_t other) {
     return std::abs(result.weights[static_cast<size_t>(one)]) > std::abs(result.weights[static_cast<size_t>(other)]);
   });
-  result.prediction = targets.data_ptr<double>()[0];
+  result.prediction = all.values.front();
+  result.held_out_score = held_out_r2(all, options);
+  result.split_stability = split_stability(all, options);
+  result.rounding = kRounding * targets.abs().max().item<double>();
   result.score_mean = result.score;
   return result;
 }
@@ -150,6 +220,13 @@ std::vector<LimeExplanation> lime(const AttributionRequest& request, const Metho
   const PerturbationOptions& how = options.perturbation;
   const SegmentedImages images(request, how.segment, hidden_kind(how.hide, MaskFill::segment_mean));
   const Score score = score_kind(how.lime_score_on);
+  if (how.lime_samples < 2 * images.most()) {
+    throw_usage(fmt::format("lime-samples {} is too few for {} segments, expected at least {}",
+                            how.lime_samples,
+                            images.most(),
+                            2 * images.most()),
+                "fewer segments or more samples");
+  }
   std::vector<std::vector<LimeExplanation>> repeated(static_cast<size_t>(images.count()));
   for (int64_t repetition = 0; repetition < how.lime_seeds; ++repetition) {
     // A row of an image with fewer regions is the beginning of the longer row.
@@ -175,19 +252,6 @@ std::vector<LimeExplanation> lime(const AttributionRequest& request, const Metho
   return explanations;
 }
 
-at::Tensor mark_segments(const LimeExplanation& explanation, int64_t count, Marked marked, double least_weight) {
-  at::Tensor marks = at::zeros(explanation.segments.sizes(), at::kLong);
-  int64_t left = count;
-  for (const int64_t segment : explanation.ranking) {
-    const double weight = explanation.weights[static_cast<size_t>(segment)];
-    const bool is_wanted = marked == Marked::both || (marked == Marked::supporting ? weight > 0 : weight < 0);
-    if (left == 0 || !is_wanted || std::abs(weight) <= least_weight) continue;
-    marks.masked_fill_(explanation.segments.eq(segment), weight > 0 ? 1 : -1);
-    --left;
-  }
-  return marks;
-}
-
 Attributions explain_lime(const AttributionRequest& request, const MethodOptions& options) {
   Attributions maps;
   std::vector<at::Tensor> values;
@@ -196,6 +260,9 @@ Attributions explain_lime(const AttributionRequest& request, const MethodOptions
         at::from_blob(const_cast<double*>(one.weights.data()), {static_cast<int64_t>(one.weights.size())}, at::kDouble);
     values.push_back(weights.to(at::kFloat).index_select(0, one.segments.reshape({-1})).reshape(one.segments.sizes()));
     std::map<std::string, double> facts = {{"r2", one.score},
+                                           {"r2_held_out", one.held_out_score},
+                                           {"split_stability", one.split_stability},
+                                           {"rounding", one.rounding},
                                            {"intercept", one.intercept},
                                            {"local_prediction", one.local_prediction},
                                            {"prediction", one.prediction},

@@ -19,6 +19,9 @@ struct LimeExplanation {
   double score = 0;             ///< weighted R^2 of the linear model
   double local_prediction = 0;  ///< the linear model's value for the whole image
   double prediction = 0;        ///< the network's value for the whole image
+  double held_out_score = 0;    ///< R^2 on samples that the model was not fitted on, in five parts
+  double split_stability = 1;  ///< Spearman's correlation of the weights from the one and the other half of the samples
+  double rounding = 0;         ///< what rounding may make of a weight: kRounding of the largest score
   /// From LIME repeated with further seeds (lime-seeds); 0 deviation and 1 stability for one seed.
   double score_mean = 0;       ///< mean R^2
   double score_deviation = 0;  ///< standard deviation of R^2 over the seeds (n - 1)
@@ -29,7 +32,7 @@ struct LimeExplanation {
 /// Weighted ridge regression of `values` [S] float64 on `masks` [S,K] uint8, 1 = segment seen; the first row sees all.
 /// Samples count sqrt(exp(-d^2 / width^2)), d the cosine distance to the first. Of `lime_features` segments (0: all)
 /// the model keeps those of forward selection if at most 6 are wanted, else the highest weights. Fills weights to
-/// local_prediction.
+/// prediction, held_out_score, split_stability and rounding.
 /// @source Ribeiro, Singh, Guestrin 2016, algorithm 1; constants of lime 0.2
 LimeExplanation fit_lime(const at::Tensor& masks, const at::Tensor& values, const PerturbationOptions& options);
 
@@ -38,20 +41,6 @@ at::Tensor lime_masks(int64_t samples, int64_t segments, int64_t seed);
 
 /// LIME of every image. The same masks are drawn for all of them.
 std::vector<LimeExplanation> lime(const AttributionRequest& request, const MethodOptions& options);
-
-/// Which of the ranked segments are marked.
-enum class Marked {
-  both,        ///< the `count` strongest, whatever their sign
-  supporting,  ///< the `count` strongest with positive weight
-  opposing,    ///< the `count` strongest with negative weight
-};
-
-/// [H,W] int64: 1 in supporting, -1 in opposing regions, 0 elsewhere. Regions whose absolute weight is not above
-/// `least_weight` are left out. @source lime 0.2, get_image_and_mask
-at::Tensor mark_segments(const LimeExplanation& explanation,
-                         int64_t count,
-                         Marked marked = Marked::both,
-                         double least_weight = 0);
 
 /// Spearman's rank correlation of two lists of the same length; ties share their mean rank; 1 where both are constant.
 double rank_correlation(const std::vector<double>& one, const std::vector<double>& other);

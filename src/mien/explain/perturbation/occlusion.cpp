@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "mien/core/error.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 
@@ -101,7 +102,9 @@ Attributions explain_occlusion(const AttributionRequest& request, const MethodOp
   }
   Attributions maps{.values = values};
   for (int64_t image = 0; image < rows.size(0); ++image)
-    maps.diagnostics.push_back({{"windows", static_cast<double>(count)}, {"score", scores[image][0].item<double>()}});
+    maps.diagnostics.push_back({{"windows", static_cast<double>(count)},
+                                {"score", scores[image][0].item<double>()},
+                                {"rounding", kRounding * scores[image].abs().max().item<double>()}});
   return maps;
 }
 
@@ -122,7 +125,9 @@ Attributions explain_feature_ablation(const AttributionRequest& request, const M
     std::vector<double> drops;
     for (int64_t segment = 0; segment < images.total(image); ++segment) drops.push_back(row[0] - row[1 + segment]);
     values.push_back(images.paint(image, drops));
-    maps.diagnostics.push_back({{"segments", static_cast<double>(images.total(image))}, {"score", row[0]}});
+    maps.diagnostics.push_back({{"segments", static_cast<double>(images.total(image))},
+                                {"score", row[0]},
+                                {"rounding", kRounding * scores[image].abs().max().item<double>()}});
   }
   maps.values = at::stack(values);
   return maps;

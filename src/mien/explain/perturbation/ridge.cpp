@@ -53,17 +53,17 @@ MaskRegression::MaskRegression(std::span<const uint8_t> masks,
 
   gram_.assign(count * count, 0);
   cross_.assign(count, 0);
-  std::vector<double> centerd(count);
+  std::vector<double> centered(count);
   for (size_t sample = 0; sample < values.size(); ++sample) {
     const uint8_t* row = masks.data() + sample * count;
-    for (size_t j = 0; j < count; ++j) centerd[j] = row[j] - feature_means_[j];
+    for (size_t j = 0; j < count; ++j) centered[j] = row[j] - feature_means_[j];
     const double difference = values[sample] - value_mean_;
     variation_ += sample_weights[sample] * difference * difference;
     for (size_t i = 0; i < count; ++i) {
-      const double weighted = sample_weights[sample] * centerd[i];
+      const double weighted = sample_weights[sample] * centered[i];
       cross_[i] += weighted * difference;
       double* out = gram_.data() + i * count;
-      for (size_t j = 0; j <= i; ++j) out[j] += weighted * centerd[j];
+      for (size_t j = 0; j <= i; ++j) out[j] += weighted * centered[j];
     }
   }
   for (size_t i = 0; i < count; ++i) {

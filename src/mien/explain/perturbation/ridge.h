@@ -48,8 +48,8 @@ class MaskRegression {
   std::vector<double> feature_means_;  // weighted
   double value_mean_ = 0;              // weighted
   double variation_ = 0;               // weighted sum of squares of the values about their mean
-  std::vector<double> gram_;           // [features, features] weighted, centerd
-  std::vector<double> cross_;          // [features] weighted, centerd: with the values
+  std::vector<double> gram_;           // [features, features] weighted, centered
+  std::vector<double> cross_;          // [features] weighted, centered: with the values
 };
 
 }  // namespace mien::explain

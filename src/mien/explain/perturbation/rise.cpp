@@ -10,6 +10,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/random.h"
+#include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 
@@ -118,6 +119,9 @@ Attributions explain_rise(const AttributionRequest& request, const MethodOptions
   Attributions maps{.values = (weighted / seen.clamp_min(1e-12)).to(at::kFloat)};
   const double expected = static_cast<double>(how.rise_samples) * how.rise_keep;
   for (int64_t image = 0; image < rows.size(0); ++image) {
+    at::Tensor map = maps.values[image];  // mean scores: where they differ by rounding only, the map is constant
+    const double largest = map.abs().max().item<double>();
+    if ((map.max() - map.min()).item<double>() <= kRounding * largest) map.fill_(map.mean());
     maps.diagnostics.push_back({{"samples", static_cast<double>(how.rise_samples)},
                                 {"least_seen", seen[image].min().item<double>() / expected}});
   }
