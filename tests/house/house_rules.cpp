@@ -119,6 +119,30 @@ Problems check_heavy_includes(const SourceFile& file) {
   return problems;
 }
 
+Problems check_direct_includes(const SourceFile& file) {
+  static const std::pair<std::regex, std::string> kOwners[] = {
+      {std::regex(R"(fmt::join\()"), "fmt/ranges.h"},
+      {std::regex(R"(std::(sort|stable_sort|find|find_if|count|count_if|any_of|all_of|none_of|min_element|max_element|)"
+                  R"(transform|copy|copy_n|fill|fill_n|reverse|unique|max|min|clamp|nth_element|lower_bound|)"
+                  R"(upper_bound|is_sorted|rotate)\()"),
+       "algorithm"},
+  };
+  Problems problems;
+  const std::vector<Include> includes = includes_of(file);
+  for (const auto& [used, owner] : kOwners) {
+    const auto has_owner = [&owner = owner](const Include& include) { return include.name == owner; };
+    if (std::any_of(includes.begin(), includes.end(), has_owner)) continue;
+    for (const Line& line : code_lines(file.text)) {
+      std::smatch match;
+      if (!std::regex_search(line.code, match, used)) continue;
+      problems.push_back(
+          problem(file, line.number, fmt::format("uses {}...), so it includes <{}>", match.str(), owner)));
+      break;
+    }
+  }
+  return problems;
+}
+
 Problems check_length(const SourceFile& file) {
   const auto lines = static_cast<size_t>(std::count(file.text.begin(), file.text.end(), '\n'));
   if (lines <= kMostLines) return {};

@@ -28,6 +28,10 @@ Problems check_include_order(const SourceFile& file, const std::vector<std::stri
 /// <torch/torch.h> stands nowhere, and nothing of torch in core and report.
 Problems check_heavy_includes(const SourceFile& file);
 
+/// What the compilers and libraries of Debian 12 give with other headers is included by name: GCC 14 and fmt 10 ask for
+/// <algorithm> and <fmt/ranges.h>.
+Problems check_direct_includes(const SourceFile& file);
+
 /// A file can be read in one sitting: at most 800 lines.
 Problems check_length(const SourceFile& file);
 

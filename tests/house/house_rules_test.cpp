@@ -64,6 +64,19 @@ TEST(HeavyIncludes, AreFound) {
   EXPECT_EQ(count("src/mien/runs/a.cpp", "nlohmann/json.hpp"), 0u);
 }
 
+TEST(DirectIncludes, AreThereForWhatNewerCompilersAndLibrariesAskFor) {
+  expect_none(problems_of_repository(check_direct_includes));
+}
+
+TEST(DirectIncludes, AreMissed) {
+  EXPECT_EQ(check_direct_includes({"src/mien/data/a.cpp", "auto a = std::max(1, 2);\n"}).size(), 1u);
+  EXPECT_EQ(check_direct_includes({"src/mien/data/a.cpp", "#include <algorithm>\nauto a = std::max(1, 2);\n"}).size(),
+            0u);
+  EXPECT_EQ(
+      check_direct_includes({"src/mien/data/a.cpp", "#include <fmt/format.h>\nauto a = fmt::" "join(b, c);\n"}).size(),
+      1u);
+}
+
 TEST(CommandLineLibrary, IsIncludedByOneFileAtMost) {
   const auto files = files_that_include(sources(), "CLI/");
   EXPECT_LE(files.size(), 1u) << join(files, "\n");

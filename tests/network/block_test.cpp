@@ -8,6 +8,7 @@
 
 #include "network/helpers.h"
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 

@@ -7,6 +7,7 @@
 #include "network/helpers.h"
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 

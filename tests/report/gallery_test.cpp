@@ -1,5 +1,6 @@
 #include "mien/report/gallery.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "report/picture_reader.h"

@@ -47,8 +47,10 @@ ordered_json options_object(const OptionSet& options) {
 }
 
 inline void warn_of_slow_blas(Terminal& terminal) {
-  const std::string warning = runtime::blas_warning(runtime::environment_with_blas());
-  if (!warning.empty()) terminal.warning(warning);
+  const runtime::Environment environment = runtime::environment_with_blas();
+  for (const std::string& warning : {runtime::blas_warning(environment), runtime::convolution_warning(environment)}) {
+    if (!warning.empty()) terminal.warning(warning);
+  }
 }
 
 /// What a finished run says of itself: its folder and, for one network, its best epoch and rates.

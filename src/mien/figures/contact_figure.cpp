@@ -1,6 +1,7 @@
 #include "mien/figures/contact_figure.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "mien/figures/figure_output.h"
 #include "mien/figures/panels.h"

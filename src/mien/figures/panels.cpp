@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "mien/explain/layers.h"
 #include "mien/explain/units/filters.h"

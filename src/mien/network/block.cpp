@@ -15,6 +15,8 @@
 #include <torch/csrc/autograd/graph_task.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include "mien/network/autograd_node.h"
+
 namespace mien::network {
 namespace {
 
@@ -216,7 +218,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
     });
   }
   if (!records) return output;
-  const std::shared_ptr<BlockBackward> node(new BlockBackward, torch::autograd::deleteNode);
+  const auto node = make_node<BlockBackward>();
   node->set_next_edges(torch::autograd::collect_next_edges(x_as_given, residual_as_given, call.gamma, call.beta));
   node->x = x;
   node->residual = residual;

@@ -13,6 +13,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include "mien/network/autograd_node.h"
 #include "mien/network/block.h"
 #include "mien/network/kernels/convolution_kernels.h"
 
@@ -37,6 +38,9 @@ struct Geometry {
   std::vector<int64_t> padding;
   int64_t groups = 1;
 };
+
+/// Whether libtorch's convolutions are oneDNN's. Its own, without, are far behind the kernels here.
+bool has_fast_library() { return at::globalContext().userEnabledMkldnn(); }
 
 at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
@@ -219,7 +223,7 @@ at::Tensor empty_output(const ConvolutionArguments& c, int64_t pool, const at::T
 
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry) {
   const ConvolutionArguments c = arguments_of(x, weight, geometry);
-  const bool is_faster = c.channels <= kFewChannels || c.out_pixels() <= kFewPixels;
+  const bool is_faster = c.channels <= kFewChannels || c.out_pixels() <= kFewPixels || !has_fast_library();
   if (!has_kernel(weight, geometry) || !is_faster) {
     return at::conv2d(x, weight, bias, {geometry.stride, geometry.stride}, geometry.padding, {1, 1}, geometry.groups);
   }
@@ -280,7 +284,7 @@ std::array<at::Tensor, 2> weight_gradient(const at::Tensor& x_as_given,
 at::Tensor input_gradient(const at::Tensor& dy, const at::Tensor& weight, const Geometry& geometry) {
   const std::vector<int64_t> padding{weight.size(2) - 1 - geometry.padding[0],
                                      weight.size(3) - 1 - geometry.padding[1]};
-  const bool is_faster = weight.numel() >= kManyWeights || dy.size(2) * dy.size(3) <= kFewPixels;
+  const bool is_faster = weight.numel() >= kManyWeights || dy.size(2) * dy.size(3) <= kFewPixels || !has_fast_library();
   if (weight.size(1) % convolution_kernels().lanes != 0 || !is_faster) {
     return at::conv2d(dy, channels_last(weight.flip({2, 3}).transpose(0, 1)), {}, {1, 1}, padding);
   }
@@ -319,7 +323,7 @@ variable_list ConvolutionBackward::apply(variable_list&& output_gradients) {
     result[0] = input_gradient(dy, weight, geometry);
     needs_x = false;
   }
-  const bool has_own = has_kernel(weight, geometry) && weight.numel() <= kMostWeights &&
+  const bool has_own = has_kernel(weight, geometry) && (weight.numel() <= kMostWeights || !has_fast_library()) &&
                        parts_of(weight, x.size(0)) >= std::min<int64_t>(at::get_num_threads(), x.size(0));
   if (needs_weight && has_own) {
     auto [d_weight, d_bias] = weight_gradient(x, dy, weight, geometry);
@@ -364,7 +368,7 @@ at::Tensor run_convolution(const at::Tensor& x,
     y = forward(x, weight, bias, geometry);
   }
   if (!records) return y;
-  const std::shared_ptr<ConvolutionBackward> node(new ConvolutionBackward, torch::autograd::deleteNode);
+  const auto node = make_node<ConvolutionBackward>();
   node->set_next_edges(torch::autograd::collect_next_edges(x, weight, bias));
   node->x = x.detach();
   node->weight = weight.detach();
@@ -381,7 +385,8 @@ at::Tensor run_convolution_block(const ConvolutionCall& call,
   const Geometry geometry{call.stride, call.padding, call.groups};
   const at::NoGradGuard no_grad;
   const ConvolutionArguments c = arguments_of(x, call.weight, geometry);
-  const bool is_faster = c.images <= kFewImages || c.taps() <= kFewTaps || c.out_pixels() <= kFewPixels;
+  const bool is_faster =
+      c.images <= kFewImages || c.taps() <= kFewTaps || c.out_pixels() <= kFewPixels || !has_fast_library();
   if (!has_kernel(call.weight, geometry) || !is_faster) {
     const at::Tensor y = forward(x, call.weight, call.bias, geometry);
     return block == nullptr ? y : run_block(std::move(*block), y, {});

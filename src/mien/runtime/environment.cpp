@@ -17,6 +17,7 @@
 
 #include "mien/core/parallel.h"
 #include "mien/data/readers/image_io.h"
+#include "mien/network/library_check.h"
 #include "mien/report/canvas.h"
 #include "mien/runtime/memory.h"
 #include "mien/runtime/roofline.h"
@@ -69,6 +70,7 @@ void configure_threads(int count) {
   // OpenBLAS keeps a pool of its own.
   using SetThreads = void (*)(int);
   if (auto set = reinterpret_cast<SetThreads>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(threads());
+  network::avoid_wrong_library_convolutions();
 }
 
 Environment environment() {
@@ -80,6 +82,7 @@ Environment environment() {
           .threads = at::get_num_threads(),
           .blas_kernels = blas_kernels(),
           .has_mkldnn = at::globalContext().hasMKLDNN(),
+          .onednn_is_right = network::library_convolutions_are_right(),
           .has_cuda = at::hasCUDA(),
           .has_vision = data::has_image_files(),
           .has_pictures = report::can_draw(),
@@ -144,6 +147,14 @@ std::string blas_warning(const Environment& environment) {
       environment.threads);
 }
 
+std::string convolution_warning(const Environment& environment) {
+  if (environment.onednn_is_right) return "";
+  return fmt::format(
+      "oneDNN in libtorch {} miscalculates convolutions on this processor, so it is switched off: results are right, "
+      "networks with more than Mien's own kernels may be slower",
+      environment.libtorch_version);
+}
+
 std::string speed_text(const Environment& e) {
   return fmt::format("sgemm {:.0f}, convolution {:.0f}, multiply-adds in registers ({}) {:.0f} GFLOP/s",
                      e.blas_gflops,
@@ -160,6 +171,10 @@ std::string doctor_text(const Environment& e) {
                       e.libtorch_version,
                       e.cpu_capability,
                       yes(e.has_mkldnn));
+  text += fmt::format("convolutions    {}\n",
+                      e.onednn_is_right ? "right to rounding"
+                                        : "oneDNN MISCALCULATES on this processor: switched off, convolutions are "
+                                          "Mien's own where it has them");
   text += fmt::format("GPU             {}\n", e.has_cuda ? "yes" : "no (this libtorch has none, or none is usable)");
   text += fmt::format("threads         {}\n", e.threads);
   text +=
@@ -191,6 +206,7 @@ std::string environment_json(const Environment& e) {
                               {"libtorch", e.libtorch_version},
                               {"vector_instructions", e.cpu_capability},
                               {"onednn", e.has_mkldnn},
+                              {"onednn_is_right", e.onednn_is_right},
                               {"cuda", e.has_cuda},
                               {"threads", e.threads},
                               {"blas", e.blas},

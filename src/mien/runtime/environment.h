@@ -20,6 +20,7 @@ struct Environment {
   bool blas_is_slow = false;      ///< reference BLAS: 20 and more times too slow
   bool blas_is_right = true;      ///< its products agree with ones computed in double
   bool has_mkldnn = false;
+  bool onednn_is_right = true;  ///< network::library_convolutions_are_right(); where not, it is switched off
   bool has_cuda = false;
   bool has_vision = false;     ///< image folders
   bool has_pictures = false;   ///< draws plots and sheets
@@ -44,6 +45,8 @@ Environment environment_with_blas(double seconds = 0.1);
 Environment measured_environment();
 /// One line with the remedy if BLAS is the slow reference one, else empty.
 std::string blas_warning(const Environment& environment);
+/// What to say of a oneDNN that miscalculates; empty where it does not.
+std::string convolution_warning(const Environment& environment);
 
 /// The three rates by name: "sgemm 203, convolution 371, multiply-adds in registers (AVX-512) 480 GFLOP/s".
 std::string speed_text(const Environment& environment);
