@@ -30,14 +30,14 @@ TEST(GuidedBackprop, IsCaptums) {
   AllFaces reference("relu6");
   EXPECT_LT(relative_difference(explain_with("guided-backprop", reference.request).channels,
                                 reference["captum.guided_backprop"]),
-            1e-4);
+            network::reference_tolerance(1e-4));
 }
 
 TEST(Deconvnet, IsCaptums) {
   AllFaces reference("relu6");
   EXPECT_LT(
       relative_difference(explain_with("deconvnet", reference.request).channels, reference["captum.deconvolution"]),
-      1e-4);
+      network::reference_tolerance(1e-4));
 }
 
 TEST(GuidedGradCam, IsCaptums) {
@@ -45,9 +45,11 @@ TEST(GuidedGradCam, IsCaptums) {
   MethodOptions options;
   options.layer = "relu6";
   const Attributions maps = explain_with("guided-grad-cam", reference.request, options);
-  EXPECT_LT(relative_difference(maps.channels, reference["captum.guided_grad_cam.relu6"]), 1e-4);
+  EXPECT_LT(relative_difference(maps.channels, reference["captum.guided_grad_cam.relu6"]),
+            network::reference_tolerance(1e-4));
   EXPECT_EQ(maps.layer, reference.network.graph().index_of("relu6"));
-  EXPECT_LT(relative_difference(maps.at_layer, reference["captum.grad_cam.relu6"].squeeze(1)), 1e-4);
+  EXPECT_LT(relative_difference(maps.at_layer, reference["captum.grad_cam.relu6"].squeeze(1)),
+            network::reference_tolerance(1e-4));
 }
 
 TEST(GuidedMethods, AreTheGradientWhereEveryReluIsOpenAndNothingIsNegative) {

@@ -23,33 +23,34 @@ INSTANTIATE_TEST_SUITE_P(Reference, OnBothNetworks, testing::Values("leaky4", "r
 TEST_P(OnBothNetworks, SaliencyIsCaptums) {
   EXPECT_LT(
       relative_difference(explain_with("saliency", reference.request).values, reference["captum.saliency"].squeeze(1)),
-      1e-4);
+      network::reference_tolerance(1e-4));
 }
 
 TEST_P(OnBothNetworks, SaliencyOfTheSumOfScoresIsCaptums) {
   reference.request.score = Score::sum_of_logits;
   EXPECT_LT(
       relative_difference(explain_with("saliency", reference.request).channels, reference["captum.all_ones_gradient"]),
-      1e-4);
+      network::reference_tolerance(1e-4));
 }
 
 TEST_P(OnBothNetworks, GradientXInputIsCaptums) {
   EXPECT_LT(relative_difference(explain_with("gradient-x-input", reference.request).values,
                                 reference["captum.input_x_gradient"].squeeze(1)),
-            1e-4);
+            network::reference_tolerance(1e-4));
 }
 
 TEST_P(OnBothNetworks, IntegratedGradientsAndTheirErrorAreCaptums) {
   const Attributions maps = explain_with("integrated-gradients", reference.request);
   const at::Tensor expected = reference["captum.integrated_gradients"];
-  EXPECT_LT(relative_difference(maps.values, expected.squeeze(1)), 1e-4);
+  EXPECT_LT(relative_difference(maps.values, expected.squeeze(1)), network::reference_tolerance(1e-4));
   const at::Tensor deltas = reference["captum.integrated_gradients.delta"];
   ASSERT_EQ(maps.diagnostics.size(), static_cast<size_t>(deltas.numel()));
   // deltas are differences of sums: compared with the size of what is summed
   const double scale = expected.abs().sum().item<double>() / static_cast<double>(deltas.numel());
   for (size_t i = 0; i < maps.diagnostics.size(); ++i) {
-    EXPECT_NEAR(
-        maps.diagnostics[i].at("convergence_error"), deltas[static_cast<int64_t>(i)].item<double>(), 1e-5 * scale);
+    EXPECT_NEAR(maps.diagnostics[i].at("convergence_error"),
+                deltas[static_cast<int64_t>(i)].item<double>(),
+                network::reference_tolerance(1e-5) * scale);
   }
 }
 

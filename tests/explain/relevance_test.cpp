@@ -21,7 +21,7 @@ TEST_P(DeepLiftOnBothNetworks, IsCaptums) {
   MethodOptions options;
   options.gradient.deeplift_max_pool = "captum";
   const at::Tensor found = explain_with("deeplift", reference.request, options).channels;
-  EXPECT_LT(relative_difference(found, reference["captum.deep_lift_rescale"]), 1e-4);
+  EXPECT_LT(relative_difference(found, reference["captum.deep_lift_rescale"]), network::reference_tolerance(1e-4));
 }
 
 TEST(DeepLift, SharesOutTheScoresDifferenceOnEveryKindOfLayer) {
@@ -58,7 +58,7 @@ TEST(DeepLift, NeedsNoOtherRuleThanCaptumsWhereNoMaxPoolReadsAnActivation) {
   AllFaces reference("leaky4");
   EXPECT_LT(
       relative_difference(explain_with("deeplift", reference.request).channels, reference["captum.deep_lift_rescale"]),
-      1e-4);
+      network::reference_tolerance(1e-4));
 }
 
 TEST(LrpEpsilon, IsCaptumsWithBatchNormAsALayerOfItsOwn) {
@@ -67,7 +67,7 @@ TEST(LrpEpsilon, IsCaptumsWithBatchNormAsALayerOfItsOwn) {
   options.gradient.lrp_batch_norm = "layer";
   EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.request, options).channels,
                                 reference["captum.lrp_epsilon_1e-6"]),
-            1e-4);
+            network::reference_tolerance(1e-4));
 }
 
 TEST(LrpEpsilon, IsNearlyCaptumsWithBatchNormFolded) {
@@ -75,7 +75,7 @@ TEST(LrpEpsilon, IsNearlyCaptumsWithBatchNormFolded) {
   AllFaces reference("relu6");
   EXPECT_LT(relative_difference(explain_with("lrp-epsilon", reference.request).channels,
                                 reference["captum.lrp_epsilon_1e-6"]),
-            3e-3);
+            network::reference_tolerance(3e-3));
 }
 
 constexpr const char* kRules[] = {"lrp-epsilon", "lrp-gamma", "lrp-alpha-beta"};

@@ -80,7 +80,10 @@ void expect_as_near_as_libtorch(const std::string& name, Mode mode, int64_t batc
       const double own = distance(by_blocks.at(tensor), value, floor);
       const double libtorchs = distance(by_libtorch.at(tensor), value, floor);
       const bool is_forward = tensor == "logits" || tensor.find("running") != std::string::npos;
-      EXPECT_LT(own, is_forward ? 2 * libtorchs + 2e-5 : 0.05) << name << ' ' << tensor << ", libtorch's " << libtorchs;
+      // Beside oneDNN. The products of matrices that take its place where it is wrong sum in shorter rows.
+      const double times = library_convolutions_are_right() ? 2 : 4;
+      EXPECT_LT(own, is_forward ? times * libtorchs + 2e-5 : 0.05)
+          << name << ' ' << tensor << ", libtorch's " << libtorchs;
       ++count;
       log_own += std::log(own + 2e-5);
       log_libtorchs += std::log(libtorchs + 2e-5);

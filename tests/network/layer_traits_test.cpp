@@ -55,7 +55,8 @@ TEST(LayerTraits, SayWhatTheArithmeticDoes) {
       EXPECT_FALSE(at::equal(run(a), run(other))) << word.word;
     }
     if (facts.is_activation) {
-      EXPECT_TRUE(at::equal(run(a).slice(2, 1, 4), run(a.slice(2, 1, 4).contiguous()))) << word.word;
+      // Up to rounding: libtorch 2 computes what fills no vector by another function than the rest.
+      EXPECT_TRUE(at::allclose(run(a).slice(2, 1, 4), run(a.slice(2, 1, 4).contiguous()), 1e-5, 1e-6)) << word.word;
     }
   }
 }
