@@ -72,9 +72,8 @@ TEST(DirectIncludes, AreMissed) {
   EXPECT_EQ(check_direct_includes({"src/mien/data/a.cpp", "auto a = std::max(1, 2);\n"}).size(), 1u);
   EXPECT_EQ(check_direct_includes({"src/mien/data/a.cpp", "#include <algorithm>\nauto a = std::max(1, 2);\n"}).size(),
             0u);
-  EXPECT_EQ(
-      check_direct_includes({"src/mien/data/a.cpp", "#include <fmt/format.h>\nauto a = fmt::" "join(b, c);\n"}).size(),
-      1u);
+  const std::string joins = std::string("#include <fmt/format.h>\nauto a = fmt::") + "join(b, c);\n";
+  EXPECT_EQ(check_direct_includes({"src/mien/data/a.cpp", joins}).size(), 1u);
 }
 
 TEST(CommandLineLibrary, IsIncludedByOneFileAtMost) {
