@@ -238,7 +238,7 @@ TEST(LeakCheck, FindsEveryPairThatComparingAllPairsFinds) {
     }
     for (const int count : {1, 2, 5}) {
       const ThreadCount use(count);
-      const auto found = find_near_copies(dataset, range(0, 150), least, true);
+      const auto found = find_near_copies(dataset, range(0, 150), least, true).pairs;
       ASSERT_EQ(found.size(), expected.size()) << least;
       for (size_t i = 0; i < found.size(); ++i) {
         EXPECT_EQ(found[i].first, expected[i].first);
@@ -257,6 +257,25 @@ TEST(LeakCheck, DropRefusesToLeaveNoTrainingRow) {
   const Split split{{0}, {1}, {}, ""};
   const LeakReport report = check_leaks(dataset, &split);
   EXPECT_EQ(error_of([&] { drop_leaks(split, report); }).code(), ErrorCode::bad_data);
+}
+
+TEST(LeakCheck, StaysBoundedWhereThousandsOfFacesResembleEachOther) {
+  constexpr int64_t kFaces = 2000;
+  Dataset dataset;
+  RandomStream random(5, "frames of a video");
+  std::vector<uint8_t> scene;
+  for (int i = 0; i < 48 * 48; ++i) scene.push_back(static_cast<uint8_t>(20 + random.below(200)));
+  for (int64_t face = 0; face < kFaces; ++face) {
+    for (const uint8_t value : scene) dataset.pixels.push_back(static_cast<uint8_t>(value + random.below(5)));
+    dataset.labels.push_back(0);
+    dataset.usages.push_back(face == kFaces - 1 ? Usage::public_test : Usage::training);
+    dataset.ids.push_back(face);
+  }
+  const LeakReport report = check_leaks(dataset);
+  EXPECT_LE(static_cast<int64_t>(report.near_copies.size()), kFaces * kMostNearCopies);
+  EXPECT_GT(report.crowded, 1000);
+  EXPECT_EQ(report.near_leaking_training.size(), static_cast<size_t>(kFaces - 1)) << "no leak may be missed";
+  EXPECT_NE(report.table(dataset).find("more near copies than are listed"), std::string::npos);
 }
 
 }  // namespace

@@ -83,6 +83,38 @@ struct Roles {
   bool held_out = false;
 };
 
+/// Where not all near copies of a row are listed, every image that pairs join to it counts as its near copy.
+void share_roles(const ImageCopies& copies,
+                 const std::vector<size_t>& group_of,
+                 const std::vector<Roles>& group_roles,
+                 std::vector<Roles>& near_roles) {
+  std::vector<size_t> parent(group_roles.size());
+  std::iota(parent.begin(), parent.end(), size_t{0});
+  const auto root = [&](size_t g) {
+    while (parent[g] != g) g = parent[g] = parent[parent[g]];
+    return g;
+  };
+  const auto is_crowded = [&](int64_t row) {
+    return std::binary_search(copies.crowded.begin(), copies.crowded.end(), row);
+  };
+  for (const NearCopy& pair : copies.near_copies) {
+    if (!is_crowded(pair.first) && !is_crowded(pair.second)) continue;
+    parent[root(group_of[static_cast<size_t>(pair.first)])] = root(group_of[static_cast<size_t>(pair.second)]);
+  }
+  std::vector<Roles> shared(group_roles.size());
+  std::vector<int64_t> sizes(group_roles.size(), 0);
+  for (size_t g = 0; g < group_roles.size(); ++g) {
+    shared[root(g)].training |= group_roles[g].training;
+    shared[root(g)].held_out |= group_roles[g].held_out;
+    ++sizes[root(g)];
+  }
+  for (size_t g = 0; g < group_roles.size(); ++g) {
+    if (sizes[root(g)] < 2) continue;
+    near_roles[g].training |= shared[root(g)].training;
+    near_roles[g].held_out |= shared[root(g)].held_out;
+  }
+}
+
 std::string first_faces(const Dataset& dataset, const std::vector<int64_t>& rows) {
   if (rows.empty()) return "";
   const size_t most = dataset.files.empty() ? 12 : 4;
@@ -111,13 +143,15 @@ void LeakOptions::bind(OptionSet& options) {
 }
 
 ImageCopies find_copies(const Dataset& dataset, const LeakOptions& options) {
-  ImageCopies copies{.groups = group_by_bytes(dataset), .near_copies = {}};
+  ImageCopies copies{.groups = group_by_bytes(dataset), .near_copies = {}, .crowded = {}};
   if (!options.near_copies) return copies;
   std::vector<int64_t> representatives;  // of the images that are not constant
   for (const std::vector<int64_t>& rows : copies.groups) {
     if (!is_constant(dataset.image(rows[0]))) representatives.push_back(rows[0]);
   }
-  copies.near_copies = find_near_copies(dataset, representatives, options.near_correlation, options.mirrored_copies);
+  NearCopies near = find_near_copies(dataset, representatives, options.near_correlation, options.mirrored_copies);
+  copies.near_copies = std::move(near.pairs);
+  copies.crowded = std::move(near.crowded);
   return copies;
 }
 
@@ -165,6 +199,8 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const ImageCo
     near_roles[b].training |= group_roles[a].training;
     near_roles[b].held_out |= group_roles[a].held_out;
   }
+  report.crowded = static_cast<int64_t>(copies.crowded.size());
+  if (report.crowded > 0) share_roles(copies, group_of, group_roles, near_roles);
   for (int64_t row = 0; row < dataset.size(); ++row) {
     const size_t g = group_of[static_cast<size_t>(row)];
     const auto add = [row](bool exact, bool near, std::vector<int64_t>& to_exact, std::vector<int64_t>& to_near) {
@@ -234,6 +270,11 @@ std::string LeakReport::table(const Dataset& dataset) const {
   add("pairs of near copies",
       static_cast<int64_t>(near_copies.size()),
       mirrored > 0 ? fmt::format("{} of them mirrored", with_commas(mirrored)) : "");
+  if (crowded > 0) {
+    add("  rows with more near copies than are listed",
+        crowded,
+        fmt::format("{} of each are; all that pairs join count as copies", kMostNearCopies));
+  }
   add_rows("training rows with a copy held out", leaking_training);
   add_rows("  further ones with a near copy held out", near_leaking_training);
   if (validation_rows > 0) {

@@ -167,7 +167,7 @@ class Bins {
   const Summary& summary(int64_t i) const { return summaries_[static_cast<size_t>(i)]; }
   int64_t row(int64_t i) const { return rows_[static_cast<size_t>(i)]; }
 
-  /// Calls visit(j) for every j that may lie within the radius of `summary`.
+  /// Calls visit(j) for every j that may lie within the radius of `summary`, until it returns false.
   template <class Visit>
   void for_neighbors(const Summary& summary, const Visit& visit) const {
     const std::array<int64_t, kAxes> center = place(summary);
@@ -178,7 +178,9 @@ class Bins {
         // bins along the last axis lie side by side
         const int64_t begin = begins_[static_cast<size_t>(index({a, b, low(2)}))];
         const int64_t end = begins_[static_cast<size_t>(index({a, b, high(2)})) + 1];
-        for (int64_t j = begin; j < end; ++j) visit(j);
+        for (int64_t j = begin; j < end; ++j) {
+          if (!visit(j)) return;
+        }
       }
     }
   }
@@ -222,10 +224,10 @@ class Bins {
 
 }  // namespace
 
-std::vector<NearCopy> find_near_copies(const Dataset& dataset,
-                                       const std::vector<int64_t>& rows,
-                                       double least_correlation,
-                                       bool mirrored) {
+NearCopies find_near_copies(const Dataset& dataset,
+                            const std::vector<int64_t>& rows,
+                            double least_correlation,
+                            bool mirrored) {
   if (dataset.height < kSide || dataset.width < kSide) return {};
   std::vector<Summary> summaries(rows.size());
   std::vector<uint8_t> usable(rows.size(), 0);
@@ -247,22 +249,32 @@ std::vector<NearCopy> find_near_copies(const Dataset& dataset,
 
   std::mutex mutex;
   std::vector<NearCopy> found;
+  std::vector<int64_t> crowded;
   const auto look_for = [&](bool mirror_first) {
     parallel_for(bins.size(), [&](int64_t begin, int64_t end) {
       std::vector<NearCopy> here;
+      std::vector<int64_t> crowded_here;
       for (int64_t i = begin; i < end; ++i) {
         const Summary query = mirror_first ? mirror(bins.summary(i)) : bins.summary(i);
+        int64_t kept = 0;
         bins.for_neighbors(query, [&](int64_t j) {
-          if (j <= i || squared_distance(query, bins.summary(j), limit) > limit) return;
+          if (j <= i || squared_distance(query, bins.summary(j), limit) > limit) return true;
           const int64_t first = std::min(bins.row(i), bins.row(j));
           const int64_t second = std::max(bins.row(i), bins.row(j));
           const double correlation = correlate(dataset, first, second, mirror_first);
-          if (correlation < least_correlation) return;
+          if (correlation < least_correlation) return true;
+          if (kept == kMostNearCopies) {
+            crowded_here.push_back(bins.row(i));
+            return false;
+          }
           here.push_back({first, second, correlation, mirror_first});
+          ++kept;
+          return true;
         });
       }
       const std::lock_guard lock(mutex);
       found.insert(found.end(), here.begin(), here.end());
+      crowded.insert(crowded.end(), crowded_here.begin(), crowded_here.end());
     });
   };
   look_for(false);
@@ -275,7 +287,9 @@ std::vector<NearCopy> find_near_copies(const Dataset& dataset,
     return a.first == b.first && a.second == b.second;
   };
   found.erase(std::unique(found.begin(), found.end(), same_pair), found.end());
-  return found;
+  std::sort(crowded.begin(), crowded.end());
+  crowded.erase(std::unique(crowded.begin(), crowded.end()), crowded.end());
+  return {std::move(found), std::move(crowded)};
 }
 
 }  // namespace mien::data

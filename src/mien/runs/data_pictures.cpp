@@ -7,6 +7,7 @@
 
 #include "mien/core/error.h"
 #include "mien/data/class_weights.h"
+#include "mien/data/typical_face.h"
 #include "mien/report/canvas.h"
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
@@ -35,10 +36,11 @@ void write_data_pictures(const data::Dataset& dataset, const std::filesystem::pa
                             "Faces of each class in " + std::filesystem::path(dataset.source).filename().string());
   std::vector<report::Tile> tiles;
   for (size_t c = 0; c < dataset.class_names.size(); ++c) {
-    const auto found = std::find(dataset.labels.begin(), dataset.labels.end(), static_cast<int32_t>(c));
-    if (found == dataset.labels.end()) continue;
-    const int64_t row = found - dataset.labels.begin();
-    tiles.push_back({.image = dataset.image(row), .caption = fmt::format("{}\nrow {}", dataset.class_names[c], row)});
+    const auto typical = data::typical_face(dataset, static_cast<int32_t>(c));
+    if (!typical) continue;
+    const int64_t row = *typical;
+    tiles.push_back({.image = dataset.image(row),
+                     .caption = fmt::format("{}\n{}", dataset.class_names[c], dataset.face_name(row))});
   }
   report::write_gallery(folder / "examples.png",
                         tiles,

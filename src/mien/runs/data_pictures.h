@@ -6,8 +6,8 @@
 
 namespace mien::runs {
 
-/// Writes classes.png (faces of each class, by usage) and examples.png (the first labeled face of each class, with its
-/// row) into `folder`. Does nothing without labels.
+/// Writes classes.png (faces of each class, by usage) and examples.png (a typical face of each class, with its name)
+/// into `folder`. Does nothing without labels.
 void write_data_pictures(const data::Dataset& dataset, const std::filesystem::path& folder);
 
 }  // namespace mien::runs
