@@ -1,4 +1,5 @@
 #include "mien/data/dataset.h"
+#include "mien/data/typical_face.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -68,6 +69,26 @@ TEST(Dataset, ClassTableCountsEveryClassOfEveryUsage) {
             "neutral               1   14.3 %             0    0.0 %\n"
             "unlabeled             0    0.0 %             1   14.3 %\n"
             "all                   7  100.0 %             7  100.0 %\n");
+}
+
+TEST(TypicalFace, IsNoBlackPictureAndNoOutlier) {
+  Dataset dataset = random_dataset(9);
+  dataset.labels.assign(9, 3);
+  const auto fill = [&](int64_t face, auto change) {
+    for (int64_t k = 0; k < dataset.pixels_per_image(); ++k) {
+      uint8_t& pixel = dataset.pixels[static_cast<size_t>(face * dataset.pixels_per_image() + k)];
+      pixel = static_cast<uint8_t>(change(pixel));
+    }
+  };
+  fill(0, [](int) { return 0; });
+  fill(1, [](int pixel) { return 200 + pixel / 8; });
+  const auto typical = typical_face(dataset, 3);
+  ASSERT_TRUE(typical);
+  EXPECT_GE(*typical, 2);
+  EXPECT_FALSE(typical_face(dataset, 4));
+  fill(2, [](int) { return 9; });
+  dataset.labels[2] = 5;
+  EXPECT_FALSE(typical_face(dataset, 5)) << "a constant picture shows nothing";
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ struct Roles {
   bool held_out = false;
 };
 
-/// Where not all near copies of a row are listed, every image that pairs join to it counts as its near copy.
+/// Where not all near copies of a row are listed, all images that pairs join to it count as near copies of one another.
 void share_roles(const ImageCopies& copies,
                  const std::vector<size_t>& group_of,
                  const std::vector<Roles>& group_roles,
@@ -94,22 +94,17 @@ void share_roles(const ImageCopies& copies,
     while (parent[g] != g) g = parent[g] = parent[parent[g]];
     return g;
   };
-  const auto is_crowded = [&](int64_t row) {
-    return std::binary_search(copies.crowded.begin(), copies.crowded.end(), row);
-  };
-  for (const NearCopy& pair : copies.near_copies) {
-    if (!is_crowded(pair.first) && !is_crowded(pair.second)) continue;
-    parent[root(group_of[static_cast<size_t>(pair.first)])] = root(group_of[static_cast<size_t>(pair.second)]);
-  }
+  const auto group = [&](int64_t row) { return group_of[static_cast<size_t>(row)]; };
+  for (const NearCopy& pair : copies.near_copies) parent[root(group(pair.first))] = root(group(pair.second));
+  std::vector<uint8_t> is_crowded(group_roles.size(), 0);
+  for (const int64_t row : copies.crowded) is_crowded[root(group(row))] = 1;
   std::vector<Roles> shared(group_roles.size());
-  std::vector<int64_t> sizes(group_roles.size(), 0);
   for (size_t g = 0; g < group_roles.size(); ++g) {
     shared[root(g)].training |= group_roles[g].training;
     shared[root(g)].held_out |= group_roles[g].held_out;
-    ++sizes[root(g)];
   }
   for (size_t g = 0; g < group_roles.size(); ++g) {
-    if (sizes[root(g)] < 2) continue;
+    if (is_crowded[root(g)] == 0) continue;
     near_roles[g].training |= shared[root(g)].training;
     near_roles[g].held_out |= shared[root(g)].held_out;
   }
