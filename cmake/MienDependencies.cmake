@@ -20,6 +20,10 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 target_compile_options(mien_torch INTERFACE ${OpenMP_CXX_FLAGS})
 target_link_libraries(mien_torch INTERFACE OpenMP::OpenMP_CXX)
 
+# ONNX files: their protobuf classes and checker, which Debian's libtorch is linked to as well.
+find_package(Protobuf REQUIRED)
+find_package(ONNX CONFIG REQUIRED)
+
 if(MIEN_WITH_VISION)
   find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
   find_package(PkgConfig REQUIRED)

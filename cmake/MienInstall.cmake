@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Mien)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/src/mien DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
-        FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN kernels EXCLUDE)
+        FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN infer EXCLUDE PATTERN kernels EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/mien/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mien COMPONENT development)
 install(TARGETS mien_torch EXPORT MienTargets COMPONENT development)
 install(EXPORT MienTargets NAMESPACE Mien:: DESTINATION ${config_folder} COMPONENT development)
@@ -36,7 +36,7 @@ set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmien-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libtorch-dev, libfmt-dev, libtomlplusplus-dev, libopencv-dev, libjpeg-dev, libpng-dev, libpango1.0-dev, pkgconf")
+    "libtorch-dev, libonnx-dev, libprotobuf-dev, libfmt-dev, libtomlplusplus-dev, libopencv-dev, libjpeg-dev, libpng-dev, libpango1.0-dev, pkgconf")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
     "library to train, judge and explain facial-expression classifiers\n Headers, static libraries and CMake files: find_package(Mien).")
 include(CPack)

@@ -9,6 +9,7 @@
 #include "mien/cli/completion.h"
 #include "mien/cli/data_commands.h"
 #include "mien/cli/explain_commands.h"
+#include "mien/cli/export_command.h"
 #include "mien/cli/help.h"
 #include "mien/cli/import_command.h"
 #include "mien/core/error.h"
@@ -560,6 +561,7 @@ const std::vector<CommandSpec>& command_table() {
          "a dense network with as many parameters, as a network file",
          make<NetworksTwinCommand>()}};
     for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
+    for (CommandSpec& command : export_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     commands.push_back({"bench all",
