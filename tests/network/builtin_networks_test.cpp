@@ -36,6 +36,7 @@ TEST(BuiltinNetworks, HaveThePublishedCountsOfTheirFamilies) {
   // The widely used ResNet-18 for CIFAR-10 (three channels, ten classes) trains 11,173,962.
   EXPECT_EQ(load_graph("resnet18-48").trainable_parameters(), 11'173'962 - 2 * 64 * 9 - 3 * 513);
   EXPECT_NEAR(static_cast<double>(load_graph("tiny-mobile").total_parameters()), 100'000, 15'000);
+  EXPECT_LE(load_graph("mien-nano").total_parameters(), 105'000);
 }
 
 TEST(BuiltinNetworks, AllTakeFacesAndGiveSevenScores) {
@@ -61,7 +62,10 @@ TEST(BuiltinNetworks, AllTakeFacesAndGiveSevenScores) {
                                       "vgg48-e",
                                       "stage5",
                                       "resnet18-48",
-                                      "tiny-mobile"}));
+                                      "tiny-mobile",
+                                      "mien-nano",
+                                      "mien-small",
+                                      "mien-large"}));
   EXPECT_EQ(load_graph("vgg48").name, "vgg48-a");
 }
 

@@ -150,6 +150,9 @@ TEST_F(FinishedRun, IsJudgedAgainAsItJudgedItself) {
   EXPECT_EQ(metrics.accuracy, read_run(run_).test_metrics->accuracy);
   EXPECT_TRUE(fs::exists(folder_ / "eval" / "predictions_eval.csv"));
   options.usage = "private-test";
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [&] { eval_run(options, {}, silent_listener()); }), "--final"));
+  options.usage = "unseen";
+  options.is_final = true;
   EXPECT_TRUE(
       contains(error_line(ErrorCode::bad_data, [&] { eval_run(options, {}, silent_listener()); }), "private-test"));
 }

@@ -12,6 +12,7 @@
 #include "mien/cli/export_command.h"
 #include "mien/cli/help.h"
 #include "mien/cli/import_command.h"
+#include "mien/cli/model_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -560,6 +561,7 @@ const std::vector<CommandSpec>& command_table() {
          "Networks",
          "a dense network with as many parameters, as a network file",
          make<NetworksTwinCommand>()}};
+    for (CommandSpec& command : model_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : export_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));

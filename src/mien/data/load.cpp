@@ -11,6 +11,7 @@
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
 #include "mien/core/text.h"
+#include "mien/data/corrections.h"
 #include "mien/data/readers/csv_reader.h"
 #include "mien/data/readers/ferplus.h"
 #include "mien/data/readers/folder_layout.h"
@@ -91,6 +92,11 @@ void DataOptions::bind(OptionSet& options) {
                .maximum = 1,
                .level = OptionLevel::common});
   bind_ferplus(options);
+  options.add(
+      &corrections,
+      {.name = "corrections",
+       .help = "csv with columns row and label that replaces labels, or with the label drop leaves rows out, as "
+               "`mien audit` writes it"});
   bind_reading(options);
   options.add(&drop_leaks,
               {.name = "drop-leaks", .help = "leave out training rows with an exact copy in validation or test"});
@@ -163,6 +169,11 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
     apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener);
     mark(fmt::format("FER+ {} {}", options.ferplus_labels, checksum(FileCopy(options.ferplus).text())));
     dataset.label_source = "FER+ " + options.ferplus_labels;
+  }
+  if (!options.corrections.empty()) {
+    apply_corrections(dataset, options.corrections, listener);
+    mark("corrections " + checksum(FileCopy(options.corrections).text()));
+    dataset.label_source += dataset.label_source.empty() ? "corrected" : ", corrected";
   }
   if (options.fraction < 1) {
     dataset = keep_fraction(std::move(dataset), options);

@@ -15,6 +15,7 @@ struct DataOptions {
   double fraction = 1;
   std::string ferplus;  ///< path of fer2013new.csv, or empty
   std::string ferplus_labels = "majority";
+  std::string corrections;  ///< csv of rows with their right labels, or empty; see apply_corrections
   bool skip_bad_rows = false;
   bool drop_leaks = false;   ///< not load's business: whoever splits calls data::drop_leaks
   int64_t image_side = 48;   ///< of folders; a csv says its own
@@ -29,7 +30,7 @@ struct DataOptions {
   void bind_reading(OptionSet& options);
 };
 
-/// Reads the data that `options.data` names, applies FER+ labels, and keeps a class-stratified `fraction` of the
+/// Reads the data that `options.data` names, applies FER+ labels and corrections, and keeps a class-stratified `fraction` of the
 /// labeled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is
 /// named, and Error(bad_data) if it cannot be read.
 Dataset load(const DataOptions& options, ProgressListener& listener);

@@ -1,7 +1,10 @@
 #include "mien/evaluation/evaluator.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -61,6 +64,57 @@ at::Tensor normalized_images(const data::Dataset& dataset,
   return images.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
+std::vector<std::string> views_names() { return {"none", "flip", "shifts", "five-crop", "ten-crop"}; }
+
+Views views_from_text(std::string_view name) {
+  const std::vector<std::string> names = views_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) throw std::invalid_argument("views_from_text: " + std::string(name));
+  return static_cast<Views>(found - names.begin());
+}
+
+int64_t count_of(Views views) {
+  constexpr std::array<int64_t, 5> kCounts{1, 2, 5, 5, 10};
+  return kCounts.at(static_cast<size_t>(views));
+}
+
+std::vector<at::Tensor> views_of(const at::Tensor& images, Views views) {
+  const int64_t height = images.size(2);
+  const int64_t width = images.size(3);
+  const auto part = [&](const at::Tensor& of, int64_t top, int64_t left, int64_t rows, int64_t columns) {
+    return of.slice(2, top, top + rows).slice(3, left, left + columns);
+  };
+  std::vector<at::Tensor> result;
+  if (views == Views::face || views == Views::flip || views == Views::shifts) result.push_back(images);
+  if (views == Views::shifts) {
+    const int64_t down = std::max<int64_t>(1, height / 24);
+    const int64_t right = std::max<int64_t>(1, width / 24);
+    const at::Tensor padded = at::replication_pad2d(images, {right, right, down, down});
+    for (const auto& [top, left] :
+         {std::pair(down, int64_t{0}), {down, 2 * right}, {int64_t{0}, right}, {2 * down, right}})
+      result.push_back(part(padded, top, left, height, width));
+  }
+  if (views == Views::five_crop || views == Views::ten_crop) {
+    const int64_t rows = std::max<int64_t>(1, height * 11 / 12);
+    const int64_t columns = std::max<int64_t>(1, width * 11 / 12);
+    const int64_t down = height - rows;
+    const int64_t right = width - columns;
+    for (const auto& [top, left] : {std::pair(int64_t{0}, int64_t{0}),
+                                    {int64_t{0}, right},
+                                    {down, int64_t{0}},
+                                    {down, right},
+                                    {down / 2, right / 2}})
+      result.push_back(at::upsample_bilinear2d(
+          part(images, top, left, rows, columns).contiguous(), {height, width}, /*align_corners=*/false));
+  }
+  if (views == Views::flip || views == Views::ten_crop) {
+    const size_t count = result.size();
+    for (size_t i = 0; i < count; ++i) result.push_back(result[i].flip({3}));
+  }
+  for (at::Tensor& view : result) view = view.contiguous(at::MemoryFormat::ChannelsLast);
+  return result;
+}
+
 Predictions predict(const network::Network& network,
                     const network::Normalization& normalization,
                     const data::Dataset& dataset,
@@ -86,12 +140,12 @@ Predictions predict(const network::Network& network,
     const int64_t n = std::min(options.batch_size, count - begin);
     const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     const at::Tensor images = normalized_images(dataset, normalization, part).to(device);
-    at::Tensor logits = network.forward(images, network::Mode::evaluation);
-    if (options.flip_average) {
-      logits = (logits + network.forward(images.flip({3}).contiguous(at::MemoryFormat::ChannelsLast),
-                                         network::Mode::evaluation)) *
-               0.5;
+    at::Tensor logits;
+    for (const at::Tensor& view : views_of(images, options.views)) {
+      const at::Tensor of_view = network.forward(view, network::Mode::evaluation);
+      logits = logits.defined() ? logits + of_view : of_view;
     }
+    if (options.views != Views::face) logits = logits * (1.0 / static_cast<double>(count_of(options.views)));
     logits = logits.to(at::kCPU).to(at::kDouble).contiguous();
     std::copy_n(logits.data_ptr<double>(), n * classes, result.logits.begin() + begin * classes);
     listener.progress("predicting", begin + n, count, "");

@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -12,9 +15,28 @@
 
 namespace mien::evaluation {
 
+/// The views of a face whose mean logits are what a network says of it (test-time augmentation). Each view costs one
+/// pass: 1, 2, 5, 5 or 10 times the time.
+enum class Views {
+  face,       ///< the face itself
+  flip,       ///< and its mirror image
+  shifts,     ///< and moved by a 24th of its side (2 pixels of 48) left, right, up and down, edges repeated
+  five_crop,  ///< its four corners and its middle, 11/12 of its side (44 pixels of 48), enlarged to its size
+  ten_crop,   ///< those and their mirror images
+};
+
+/// "none", "flip", "shifts", "five-crop", "ten-crop".
+std::vector<std::string> views_names();
+/// Throws std::invalid_argument for a name that is none of views_names().
+Views views_from_text(std::string_view name);
+/// Passes that `views` takes.
+int64_t count_of(Views views);
+/// The views of images [N,C,H,W] in turn, each [N,C,H,W] channels-last; the first of all but the crops is `images`.
+std::vector<at::Tensor> views_of(const at::Tensor& images, Views views);
+
 struct PredictOptions {
   int64_t batch_size = 256;
-  bool flip_average = false;  ///< mean of the logits of each face and its mirror image
+  Views views = Views::face;
 };
 
 /// Runs `network` in evaluation mode over `rows` (indices) of `dataset` (without building an autograd graph) and

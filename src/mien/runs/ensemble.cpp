@@ -16,6 +16,7 @@
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
+#include "mien/runs/voters.h"
 
 namespace mien::runs {
 namespace {
@@ -112,12 +113,10 @@ void predict_by_vote(const EnsembleSummary& summary, const Experiment& experimen
   std::vector<Predictions> members;
   for (const RunSummary& member : summary.members) {
     const auto loaded = network::load_weights(member.folder / "weights" / "best.safetensors");
-    members.push_back(evaluation::predict(loaded.network,
-                                          loaded.info.normalization,
-                                          faces,
-                                          rows,
-                                          {.flip_average = experiment.judge.flip_average},
-                                          listener));
+    members.push_back(at_stored_temperature(
+        evaluation::predict(
+            loaded.network, loaded.info.normalization, faces, rows, experiment.judge.prediction(), listener),
+        loaded.info));
   }
   const auto vote = evaluation::vote_from_text(experiment.ensemble.vote);
   const Predictions voted =

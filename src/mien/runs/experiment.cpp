@@ -24,6 +24,11 @@ void RunOptions::bind(OptionSet& options) {
               {.name = "weights",
                .help = "weights file or run folder whose weights training starts from; the default starts fresh",
                .level = OptionLevel::common});
+  options.add(&teacher,
+              {.name = "teacher",
+               .help = "weights files, run folders or an ensemble's folder whose mean logits the network learns beside "
+                       "the labels; they are computed once and kept in the run folder",
+               .source = "Hinton, Vinyals and Dean 2015, arXiv:1503.02531"});
   options.add(&threads,
               {.name = "threads",
                .help = "threads to compute with; 0 takes all cores",
@@ -38,13 +43,33 @@ void RunEvaluationOptions::bind(OptionSet& options) {
               {.name = "test-data",
                .help = "csv to predict with the trained network into predictions_test.csv (id,label)",
                .level = OptionLevel::common});
+  options.add(&calibrate,
+              {.name = "calibrate",
+               .help = "fit a temperature on the validation rows and store it with the best weights; all probabilities "
+                       "that are predicted with them use it",
+               .source = "Guo et al. 2017, section 4.2"});
   bind_pictures(options);
 }
 
+void bind_views(OptionSet& options, std::string& views, bool& flip_average) {
+  options.add(
+      &views,
+      {.name = "tta",
+       .help = "judge and predict with the mean logits of several views of each face: flip (its mirror image, 2 "
+               "times the time), shifts (5 times), five-crop (5 times), ten-crop (10 times)",
+       .choices = evaluation::views_names()});
+  options.add(&flip_average, {.name = "tta-flip", .help = "the same as --tta flip"});
+}
+
+evaluation::PredictOptions prediction_options(const std::string& views, bool flip_average) {
+  return {.views = flip_average && views == "none" ? evaluation::Views::flip : evaluation::views_from_text(views)};
+}
+
+evaluation::PredictOptions RunEvaluationOptions::prediction() const { return prediction_options(views, flip_average); }
+
 void RunEvaluationOptions::bind_pictures(OptionSet& options) {
   options.group("evaluation", "judge");
-  options.add(&flip_average,
-              {.name = "tta-flip", .help = "judge and predict with the mean logits of each face and its mirror image"});
+  bind_views(options, views, flip_average);
   options.add(&cells,
               {.name = "gallery-cells",
                .help = "galleries of misclassified faces to make, each as true:predicted, such as sad:neutral",

@@ -9,6 +9,7 @@
 #include "mien/data/leak_check.h"
 #include "mien/data/load.h"
 #include "mien/data/split.h"
+#include "mien/evaluation/evaluator.h"
 #include "mien/training/train_options.h"
 
 namespace mien::runs {
@@ -20,6 +21,7 @@ struct RunOptions {
   bool exist_ok = false;
   std::string network = "leaky4";
   std::string weights;  ///< start from these weights instead of fresh ones
+  std::vector<std::string> teacher;  ///< weights whose logits are learned beside the labels
   int64_t threads = 0;
   void bind(OptionSet& options);
 };
@@ -27,14 +29,22 @@ struct RunOptions {
 /// What is done with a trained network besides metrics and pictures.
 struct RunEvaluationOptions {
   std::string test_data;  ///< a csv to predict into predictions_test.csv
-  bool flip_average = false;
+  std::string views = "none";  ///< of evaluation::views_names()
+  bool flip_average = false;   ///< the same as "flip"
+  bool calibrate = false;
   std::vector<std::string> cells;  ///< "sad:neutral": galleries of faces of one class taken for another
   int64_t gallery_faces = 9;
   int64_t top_losses = 25;
   void bind(OptionSet& options);
-  /// Without test-data, which `mien eval` has no use for.
+  /// Without test-data and calibrate, which `mien eval` has no use for.
   void bind_pictures(OptionSet& options);
+  evaluation::PredictOptions prediction() const;
 };
+
+/// Declares `tta` and its old spelling `tta-flip`.
+void bind_views(OptionSet& options, std::string& views, bool& flip_average);
+/// What those two say together.
+evaluation::PredictOptions prediction_options(const std::string& views, bool flip_average);
 
 /// How many networks are trained with different seeds, and how they vote.
 struct EnsembleOptions {

@@ -11,6 +11,7 @@
 #include "mien/core/files.h"
 #include "mien/core/text.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/runs/experiment.h"
 #include "mien/runs/voters.h"
 
 namespace mien::runs {
@@ -30,8 +31,7 @@ void PredictRunOptions::bind(OptionSet& options) {
   options.add(&names, {.name = "names", .help = "add a column class with the predicted class's name"});
   options.add(&probabilities, {.name = "probabilities", .help = "add a column p_NAME with each class's probability"});
   bind_voting(options, vote, threads);
-  options.add(&flip_average,
-              {.name = "tta-flip", .help = "predict with the mean logits of each face and its mirror image"});
+  bind_views(options, views, flip_average);
   data.bind_reading(options);
 }
 
@@ -49,7 +49,8 @@ int64_t predict_run(const PredictRunOptions& options, ProgressListener& listener
   }
   std::vector<int64_t> all(static_cast<size_t>(faces.size()));
   std::iota(all.begin(), all.end(), int64_t{0});
-  const auto predictions = voters.predict(options.vote, options.flip_average, faces, all, listener);
+  const auto predictions =
+      voters.predict(options.vote, prediction_options(options.views, options.flip_average), faces, all, listener);
   write_atomic(options.out,
                evaluation::submission_csv(
                    predictions, faces.ids, {.names = options.names, .probabilities = options.probabilities}));

@@ -18,6 +18,7 @@ struct PredictRunOptions {
   std::string vote = "mean-probability";
   bool names = false;
   bool probabilities = false;
+  std::string views = "none";
   bool flip_average = false;
   int64_t threads = 0;
   void bind(OptionSet& options);

@@ -21,6 +21,7 @@
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
 #include "mien/core/text.h"
+#include "mien/network/shipped.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::runs {
@@ -33,10 +34,20 @@ constexpr char kLocked = 0;
 
 /// Decide where an outcome goes, when it ends, or what is made of it; never the trained network.
 const std::set<std::string_view> kPlaces{"project", "name", "exist-ok", "time", "max-time"};
-const std::set<std::string_view> kJudging{
-    "test-data", "tta-flip", "cells", "gallery-cells", "gallery-faces", "top-losses"};
+const std::set<std::string_view> kJudging{"test-data",
+                                          "tta",
+                                          "tta-flip",
+                                          "calibrate",
+                                          "detector",
+                                          "suspects",
+                                          "suspect-faces",
+                                          "score-ferplus",
+                                          "cells",
+                                          "gallery-cells",
+                                          "gallery-faces",
+                                          "top-losses"};
 /// Options that name a file, whose content counts.
-const std::set<std::string_view> kFiles{"data", "network", "weights", "ferplus", "test-data"};
+const std::set<std::string_view> kFiles{"data", "network", "weights", "ferplus", "test-data", "teacher", "corrections"};
 
 /// Of the option values and contents that decide the trained network (or, with `of_judging`, what is made of it); not
 /// of where they came from.
@@ -115,8 +126,18 @@ std::vector<fs::path> series(const fs::path& project, const std::string& name) {
 
 /// Whether Mien gives a file of a run folder this name.
 bool is_own_name(const std::string& name) {
-  static const std::set<std::string_view> names{
-      "run.json", "args.toml", "recipe.toml", "results.csv", "report.html", "votes.json", "comparison.csv"};
+  static const std::set<std::string_view> names{"run.json",
+                                                "args.toml",
+                                                "recipe.toml",
+                                                "results.csv",
+                                                "report.html",
+                                                "votes.json",
+                                                "comparison.csv",
+                                                "teacher.safetensors",
+                                                "audit.json",
+                                                "suspects.csv",
+                                                "corrections.csv",
+                                                "final.json"};
   static const std::set<std::string_view> pictures{
       "results", "loss_against_accuracy", "members", "accuracy", "classes", "examples", "train_batch0"};
   if (names.contains(name)) return true;
@@ -126,7 +147,8 @@ bool is_own_name(const std::string& name) {
   const bool is_picture = ending == ".png" || ending == ".svg" || ending == ".pdf" || ending == ".jpg";
   const bool is_table = ending == ".csv" || ending == ".json" || ending == ".txt";
   if (name.starts_with("events.out.tfevents.")) return true;
-  if (is_picture && (pictures.contains(stem) || stem.ends_with("_batch0_pred") || stem.find("_as_") != stem.npos))
+  if (is_picture && (pictures.contains(stem) || stem.ends_with("_batch0_pred") || stem.find("_as_") != stem.npos ||
+                     stem.starts_with("suspects_")))
     return true;
   if (!is_picture && !is_table) return false;
   for (const char* start :
@@ -206,7 +228,7 @@ void check_folder_name(const std::string& name, const std::string& where) {
 
 fs::path weights_file(const fs::path& path) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return path;
+  if (!fs::is_directory(path, ignored)) return network::with_shipped(path);
   const fs::path inside = path / "weights" / "best.safetensors";
   if (!fs::exists(inside, ignored)) {
     throw_bad_data(

@@ -95,8 +95,8 @@ class RunFolder {
 /// Throws Error(usage) if `name` is no name for a folder; `where` begins the message ("--name").
 void check_folder_name(const std::string& name, const std::string& where);
 
-/// The weights that `path` names: a weights file, or a run folder's best weights. Throws Error(bad_data) for a folder
-/// that has none.
+/// The weights that `path` names: a weights file, a run folder's best weights, or shipped weights by their name where
+/// nothing else is called so. Throws Error(bad_data) for a folder that has none.
 std::filesystem::path weights_file(const std::filesystem::path& path);
 
 /// A fact of folder's run.json as JSON text; empty if there is no such file or fact.

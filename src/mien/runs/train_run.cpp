@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <set>
 #include <thread>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "mien/core/safetensors.h"
 #include "mien/core/text.h"
 #include "mien/data/class_weights.h"
+#include "mien/evaluation/calibration.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/report/canvas.h"
@@ -29,6 +31,7 @@
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/training_record.h"
+#include "mien/runs/voters.h"
 #include "mien/runtime/environment.h"
 #include "mien/training/trainer.h"
 
@@ -142,8 +145,8 @@ void predict_file(const std::filesystem::path& out,
   const data::Dataset faces = load_test_faces(experiment, listener);
   std::vector<int64_t> rows(static_cast<size_t>(faces.size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  const auto predictions = evaluation::predict(
-      trained.best, trained.normalization, faces, rows, {.flip_average = experiment.judge.flip_average}, listener);
+  const auto predictions =
+      evaluation::predict(trained.best, trained.normalization, faces, rows, experiment.judge.prediction(), listener);
   write_atomic(out, evaluation::submission_csv(predictions, faces.ids));
   listener.line(fmt::format("{} predictions in {}", with_commas(faces.size()), out.string()));
 }
@@ -300,6 +303,76 @@ void check_starting_classes(const Experiment& experiment, const data::Dataset& d
               "name the class folders as the network's classes, or start without --weights");
 }
 
+/// Fits a temperature on the validation rows and stores it with the best weights.
+double calibrate(const std::filesystem::path& folder,
+                 const training::TrainingResult& trained,
+                 const data::Dataset& dataset,
+                 const std::vector<int64_t>& rows,
+                 const evaluation::PredictOptions& options,
+                 ProgressListener& listener) {
+  const auto predictions = evaluation::predict(trained.best, trained.normalization, dataset, rows, options, listener);
+  const double temperature = evaluation::fit_temperature(predictions);
+  const std::filesystem::path file = folder / "weights" / "best.safetensors";
+  network::LoadedWeights weights = network::load_weights(file);
+  weights.info.extra[kTemperatureKey] = format_double(temperature);
+  network::save_weights(file, weights.network, weights.info);
+  listener.line(fmt::format("temperature {:.3f}, fitted on {} validation rows, is stored with the weights",
+                            temperature,
+                            with_commas(static_cast<int64_t>(rows.size()))));
+  return temperature;
+}
+
+/// The mean logits of experiment.run.teacher for every row of `dataset`, kept in teacher.safetensors; undefined without
+/// a teacher. A teacher that was trained on the validation rows makes the validation rates too good: a warning says so.
+at::Tensor teacher_logits(const std::filesystem::path& folder,
+                          const Experiment& experiment,
+                          const data::Dataset& dataset,
+                          const data::Split& split,
+                          ProgressListener& listener) {
+  if (experiment.run.teacher.empty()) return {};
+  const Voters teachers = Voters::load(experiment.run.teacher);
+  for (const std::vector<int64_t>* held_out : {&split.validation, &split.test}) {
+    const auto seen = std::count_if(held_out->begin(), held_out->end(), [&](int64_t index) {
+      return std::any_of(teachers.records.begin(), teachers.records.end(), [&](const TrainingRecord& record) {
+        return record.knows(dataset) &&
+               std::binary_search(record.training.begin(), record.training.end(), dataset.row_of(index));
+      });
+    });
+    if (seen == 0) continue;
+    listener.warning(
+        fmt::format("a teacher was trained on {} of the {} {} rows: rates on them are too good; give the "
+                    "teacher this run's --validation and --split-seed",
+                    with_commas(seen),
+                    with_commas(static_cast<int64_t>(held_out->size())),
+                    held_out == &split.test ? "test" : "validation"));
+  }
+  const at::Tensor logits = at::empty({dataset.size(), dataset.classes()}, at::kFloat);
+  const auto values = std::span(logits.data_ptr<float>(), static_cast<size_t>(logits.numel()));
+  std::string of = dataset.checksum;
+  for (const network::LoadedWeights& teacher : teachers.networks) of += teacher.hash;
+  const std::filesystem::path file = folder / "teacher.safetensors";
+  if (std::filesystem::exists(file)) {
+    const SafetensorsFile stored = SafetensorsFile::open(file);
+    const auto found = stored.metadata().find("mien.teacher");
+    if (found != stored.metadata().end() && found->second == of && stored.floats("logits").size() == values.size()) {
+      std::copy_n(stored.floats("logits").begin(), values.size(), values.begin());
+      return logits;
+    }
+  }
+  std::vector<int64_t> rows(static_cast<size_t>(dataset.size()));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  const auto predictions = teachers.predict("mean-logit", experiment.judge.prediction(), dataset, rows, listener);
+  std::copy(predictions.logits.begin(), predictions.logits.end(), values.begin());
+  const NamedArray array{.name = "logits",
+                         .dtype = "F32",
+                         .shape = {dataset.size(), dataset.classes()},
+                         .bytes = std::as_bytes(std::span<const float>(values))};
+  write_safetensors(file, {&array, 1}, {{"mien.teacher", of}});
+  listener.line(
+      fmt::format("learns from {} teachers, whose logits are in {}", teachers.networks.size(), file.string()));
+  return logits;
+}
+
 }  // namespace
 
 PreparedData prepare(const data::Dataset& dataset, const Experiment& experiment, ProgressListener& listener) {
@@ -348,6 +421,19 @@ void check_request(const Experiment& experiment, const data::Dataset& dataset) {
     network::load_weights_into(weights_file(experiment.run.weights), network);
     check_starting_classes(experiment, dataset);
   }
+  if (!experiment.run.teacher.empty()) {
+    if (experiment.augment.any_per_batch())
+      throw_usage("--teacher cannot teach blended faces", "leave --mixup and --cutmix out");
+    const Voters teachers = Voters::load(experiment.run.teacher);
+    for (const network::LoadedWeights& teacher : teachers.networks)
+      evaluation::check_fits(teacher.network.graph(), dataset);
+    if (const auto& names = teachers.first().info.class_names; !names.empty() && names != dataset.class_names)
+      throw_usage(fmt::format(
+          "--teacher tells {} apart, the faces are labeled {}", join(names, ", "), join(dataset.class_names, ", ")));
+  }
+  if (experiment.judge.calibrate && experiment.split.validation == "none")
+    throw_usage("--calibrate fits on the validation rows, and --validation none leaves none",
+                "choose --validation fraction:0.1");
   for (const std::string& cell : experiment.judge.cells) parse_cell(cell, dataset.class_names);
   if (!experiment.judge.test_data.empty())
     evaluation::check_image_size(graph, load_test_faces(experiment, silent_listener()));
@@ -359,6 +445,10 @@ RunContent run_content(const Experiment& experiment, const data::Dataset& datase
   if (!experiment.data.ferplus.empty()) content.training += checksum(FileCopy(experiment.data.ferplus).text()) + "\n";
   if (!experiment.run.weights.empty())
     content.training += checksum(FileCopy(weights_file(experiment.run.weights)).text()) + "\n";
+  for (const std::string& teacher : experiment.run.teacher) {
+    for (const std::filesystem::path& file : weights_files(teacher))
+      content.training += checksum(FileCopy(file).text()) + "\n";
+  }
   if (!experiment.judge.test_data.empty())
     content.judging = load_test_faces(experiment, silent_listener()).checksum + "\n";
   return content;
@@ -396,14 +486,16 @@ std::optional<RunSummary> train_in(RunFolder& folder,
 
   auto metadata = TrainingRecord::of(dataset, prepared.split).metadata();
   metadata.insert({{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}});
-  training::TrainingInput input{.dataset = &dataset,
-                                .training_rows = prepared.split.training,
-                                .validation_rows = prepared.split.validation,
-                                .options = experiment.train,
-                                .augment = experiment.augment,
-                                .folder = folder.path(),
-                                .normalization = normalization,
-                                .metadata = std::move(metadata)};
+  training::TrainingInput input{
+      .dataset = &dataset,
+      .training_rows = prepared.split.training,
+      .validation_rows = prepared.split.validation,
+      .options = experiment.train,
+      .augment = experiment.augment,
+      .folder = folder.path(),
+      .normalization = normalization,
+      .teacher_logits = teacher_logits(folder.path(), experiment, dataset, prepared.split, listener),
+      .metadata = std::move(metadata)};
   input.numerics = numerics();
   if (folder.state() == RunFolder::State::fresh) warn_of_absent_classes(dataset, prepared.split, listener);
   record_class_weights(folder, input, listener);
@@ -432,11 +524,17 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     return std::nullopt;
   }
 
-  const evaluation::PredictOptions predict_options{.flip_average = experiment.judge.flip_average};
+  const evaluation::PredictOptions predict_options = experiment.judge.prediction();
+  double temperature = 1;
+  if (experiment.judge.calibrate) {
+    temperature = calibrate(folder.path(), *trained, dataset, prepared.split.validation, predict_options, listener);
+    folder.record("temperature", format_double(temperature));
+  }
   const auto judge_part = [&](const std::vector<int64_t>& rows, const std::string& part) {
     if (rows.empty()) return;
-    const auto predictions =
+    auto predictions =
         evaluation::predict(trained->best, trained->normalization, dataset, rows, predict_options, listener);
+    if (temperature != 1) predictions = evaluation::with_temperature(predictions, temperature);
     warn_of_one_class(predictions, part == "val" ? "validation" : "test", listener);
     const std::string rows_are = part == "val" ? "validation" : prepared.test_name;
     const auto metrics =

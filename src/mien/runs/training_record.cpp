@@ -161,12 +161,16 @@ JudgedRows judged_rows(const data::Dataset& dataset,
     keep(has_usage(data::Usage::private_test));
     judged.description = "PrivateTest rows";
   } else {
-    judged.indices = labeled;
+    keep([&](int64_t i) { return dataset.usages[static_cast<size_t>(i)] != data::Usage::private_test; });
     const bool is_told = std::all_of(
         records.begin(), records.end(), [](const TrainingRecord& record) { return !record.source_checksum.empty(); });
     judged.description = !knowing.empty() ? "all labeled rows"
                          : is_told        ? "all labeled rows; the network was trained on other data"
                                           : "all labeled rows; the weights do not say what they were trained on";
+    const auto left_out = labeled.size() - judged.indices.size();
+    if (left_out > 0)
+      judged.description += fmt::format("; without {} of usage PrivateTest, which --final reads",
+                                        with_commas(static_cast<int64_t>(left_out)));
   }
   if (judged.indices.empty()) {
     throw_bad_data(fmt::format("cannot judge on {}: it has no labeled rows of usage {}", dataset.source, usage),

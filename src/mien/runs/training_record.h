@@ -39,7 +39,8 @@ struct JudgedRows {
 
 /// The labeled rows of `dataset` that `usage` names: "unseen" (the run's own test rows, else its validation rows; all
 /// rows of data that no network was trained on), "all", "training", "validation", or by the column Usage "public-test"
-/// or "private-test". `records`: of every network that takes part. Throws Error(bad_data) if there are none.
+/// or "private-test", whose rows no other usage holds but "training" and "validation" of runs that took them.
+/// `records`: of every network that takes part. Throws Error(bad_data) if there are none.
 JudgedRows judged_rows(const data::Dataset& dataset,
                        const std::vector<TrainingRecord>& records,
                        const std::string& usage);

@@ -7,6 +7,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/evaluation/calibration.h"
 #include "mien/evaluation/evaluator.h"
 #include "mien/evaluation/vote.h"
 #include "mien/runs/run_folder.h"
@@ -50,6 +51,22 @@ std::vector<fs::path> weights_files(const fs::path& path) {
                  "name one of them: " + join(names, ", "));
 }
 
+double stored_temperature(const network::WeightsInfo& info) {
+  const auto found = info.extra.find(kTemperatureKey);
+  if (found == info.extra.end()) return 1;
+  const auto temperature = parse_double(found->second);
+  if (!temperature || !(*temperature > 0) || !std::isfinite(*temperature)) {
+    throw_bad_data(fmt::format(
+        "the weights' metadata {} holds {}, expected a number above 0", kTemperatureKey, quote_sample(found->second)));
+  }
+  return *temperature;
+}
+
+evaluation::Predictions at_stored_temperature(evaluation::Predictions predictions, const network::WeightsInfo& info) {
+  const double temperature = stored_temperature(info);
+  return temperature == 1 ? std::move(predictions) : evaluation::with_temperature(predictions, temperature);
+}
+
 Voters Voters::load(const std::vector<std::string>& paths) {
   Voters voters;
   for (const std::string& path : paths) {
@@ -71,22 +88,21 @@ Voters Voters::load(const std::vector<std::string>& paths) {
 }
 
 evaluation::Predictions Voters::predict(const std::string& vote,
-                                        bool flip_average,
+                                        const evaluation::PredictOptions& options,
                                         const data::Dataset& dataset,
                                         std::span<const int64_t> indices,
                                         ProgressListener& listener) const {
   std::vector<evaluation::Predictions> members;
   for (size_t m = 0; m < networks.size(); ++m) {
-    members.push_back(evaluation::predict(networks[m].network,
-                                          networks[m].info.normalization,
-                                          dataset,
-                                          indices,
-                                          {.flip_average = flip_average},
-                                          listener));
+    members.push_back(
+        evaluation::predict(networks[m].network, networks[m].info.normalization, dataset, indices, options, listener));
     if (!networks[m].info.class_names.empty()) members.back().class_names = networks[m].info.class_names;
     const auto& logits = members.back().logits;
     const auto bad = std::find_if(logits.begin(), logits.end(), [](double logit) { return !std::isfinite(logit); });
-    if (bad == logits.end()) continue;
+    if (bad == logits.end()) {
+      members.back() = at_stored_temperature(std::move(members.back()), networks[m].info);
+      continue;
+    }
     const int64_t position = (bad - logits.begin()) / members.back().classes();
     throw_bad_data(fmt::format("cannot predict with {}: its logits for {} are not finite numbers",
                                files[m].string(),

@@ -9,4 +9,9 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, co
   return -(at::log_softmax(logits, 1) * weighted).sum() / weighted.sum();
 }
 
+at::Tensor distillation_loss(const at::Tensor& logits, const at::Tensor& teacher_logits, double temperature) {
+  const at::Tensor wanted = at::softmax(teacher_logits / temperature, 1);
+  return cross_entropy(logits / temperature, wanted) * (temperature * temperature);
+}
+
 }  // namespace mien::training

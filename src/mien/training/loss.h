@@ -10,4 +10,9 @@ namespace mien::training {
 /// it is the mean over rows, whose gradient is (softmax(z) - t) / N (docs/math.md).
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& class_weights = {});
 
+/// What a teacher adds to the loss, a float32 scalar: T^2 times the cross entropy of softmax(logits / T) and
+/// softmax(teacher_logits / T), meaned over rows; both [N,K], T = `temperature`.
+/// @source Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", section 2
+at::Tensor distillation_loss(const at::Tensor& logits, const at::Tensor& teacher_logits, double temperature);
+
 }  // namespace mien::training

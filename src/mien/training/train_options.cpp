@@ -24,13 +24,15 @@ void LoopOptions::bind(OptionSet& options) {
                        "the same bytes",
                .minimum = 0,
                .level = OptionLevel::common});
-  options.add(&patience,
-              {.name = "patience",
-               .help = "stop when validation accuracy has not improved for this many epochs; 0 never stops early",
-               .unit = "epochs",
-               .minimum = 0,
-               .level = OptionLevel::common,
-               .only_with = {{"validation", "!none"}}});
+  options.add(
+      &patience,
+      {.name = "patience",
+       .help = "stop when validation accuracy has not improved for this many epochs; 0 never stops early; needs --keep "
+               "best",
+       .unit = "epochs",
+       .minimum = 0,
+       .level = OptionLevel::common,
+       .only_with = {{"validation", "!none"}}});
   options.add(&time_minutes,
               {.name = "max-time",
                .help = "stop before the epoch that would exceed this budget; 0 has no limit",
@@ -38,6 +40,11 @@ void LoopOptions::bind(OptionSet& options) {
                .minimum = 0,
                .aliases = {"time"},
                .level = OptionLevel::common});
+  options.add(&keep,
+              {.name = "keep",
+               .help = "which epoch's weights are the run's: the best on the validation rows (of many epochs the best "
+                       "one is partly luck), or the last",
+               .choices = {"best", "last"}});
   options.add(&normalize,
               {.name = "normalize",
                .help = "how bytes become input: x/255, per image to mean 0 deviation 1, or with the training rows' "
@@ -108,6 +115,16 @@ void OptimizerOptions::bind(OptionSet& options) {
                .minimum = 0,
                .maximum = 0.999999,
                .source = "warm-up min(decay, (1+t)/(10+t)) as TensorFlow's ExponentialMovingAverage"});
+  options.add(
+      &renew_batches,
+      {.name = "model-ema-renew",
+       .help = "compute the averaged network's batch-norm statistics anew from this many training batches after "
+               "each epoch; 0 averages them like the weights",
+       .unit = "batches",
+       .minimum = 0,
+       .maximum = 100000,
+       .source = "Izmailov et al. 2018, arXiv:1803.05407, section 3.2",
+       .only_with = {{"model-ema-decay", "!0"}}});
 }
 
 void ScheduleOptions::bind(OptionSet& options) {
@@ -156,6 +173,19 @@ void LossOptions::bind(OptionSet& options) {
                .minimum = 0,
                .maximum = 0.9,
                .source = "Szegedy et al. 2016, section 7"});
+  options.add(&distill_temperature,
+              {.name = "distill-temperature",
+               .help = "temperature of the teacher's and the network's logits in the teacher's part of the loss",
+               .minimum = 0.01,
+               .maximum = 1000,
+               .only_with = {{"teacher", "!"}}});
+  options.add(&distill_weight,
+              {.name = "distill-weight",
+               .help = "share of the teacher in the loss; the rest is the labels'",
+               .minimum = 0,
+               .maximum = 1,
+               .source = "Hinton, Vinyals and Dean 2015, section 2: the teacher's part times the temperature squared",
+               .only_with = {{"teacher", "!"}}});
 }
 
 network::Normalization::Kind normalization_kind(const std::string& name) {

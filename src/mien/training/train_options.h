@@ -12,6 +12,8 @@ namespace mien::training {
 /// What is minimized.
 struct LossOptions {
   double label_smoothing = 0;
+  double distill_temperature = 4;  ///< only with a teacher
+  double distill_weight = 0.5;     ///< share of the teacher in the loss
   void bind(OptionSet& options);
 };
 
@@ -26,6 +28,7 @@ struct OptimizerOptions {
   double weight_decay = 0;
   double clip_grad = 0;
   double ema_decay = 0;
+  int64_t renew_batches = 0;
   void bind(OptionSet& options);
 };
 
@@ -47,6 +50,7 @@ struct LoopOptions {
   int64_t seed = 0;
   int64_t patience = 0;
   double time_minutes = 0;
+  std::string keep = "best";
   std::string normalize = "scale";
   std::string device = "auto";
   bool fuse = true;

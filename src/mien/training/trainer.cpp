@@ -75,6 +75,10 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
                              options.schedule.schedule != "one-cycle");
     if (!is_horizon) text += entry.spec.name + "=" + entry.text() + "\n";
   }
+  if (input.teacher_logits.defined()) {
+    const at::Tensor logits = input.teacher_logits.contiguous();
+    text.append(static_cast<const char*>(logits.data_ptr()), logits.nbytes());
+  }
   if (input.normalization) text += "normalization=" + input.normalization->text() + "\n";
   for (const auto* rows : {&input.training_rows, &input.validation_rows}) {
     text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
@@ -173,6 +177,9 @@ class TrainingLoop {
   bool resume();
   /// Nothing if the user asked to stop in the middle.
   std::optional<EpochRow> train_epoch(int64_t epoch);
+  at::Tensor loss_of(const at::Tensor& logits, const Batch& batch, std::span<const int64_t> rows) const;
+  /// Batch-norm statistics of the averaged network from the first batches of the epoch.
+  void renew_statistics(int64_t epoch);
   void validate(EpochRow& row);
   /// Throws if the epoch has spoilt the weights; what its last step did shows in no training loss.
   void check_health(const EpochRow& row) const;
@@ -280,7 +287,8 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
     rate = schedule_.rate(static_cast<double>(epoch - 1) + static_cast<double>(step) / static_cast<double>(steps));
 
     const at::Tensor logits = network_.forward(batch.images, network::Mode::training);
-    const at::Tensor loss = cross_entropy(logits, batch.targets, class_weights_);
+    const at::Tensor loss =
+        loss_of(logits, batch, std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
     const double loss_value = loss.item<double>();
     if (!std::isfinite(loss_value)) {
       fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",
@@ -316,6 +324,50 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
                   .validation_accuracy = std::numeric_limits<double>::quiet_NaN(),
                   .learning_rate = rate,
                   .seconds = seconds_since(start)};
+}
+
+at::Tensor TrainingLoop::loss_of(const at::Tensor& logits, const Batch& batch, std::span<const int64_t> rows) const {
+  const at::Tensor of_labels = cross_entropy(logits, batch.targets, class_weights_);
+  if (!input_.teacher_logits.defined()) return of_labels;
+  const at::Tensor indices = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
+  std::copy(rows.begin(), rows.end(), indices.data_ptr<int64_t>());
+  const at::Tensor teacher = input_.teacher_logits.index_select(0, indices).to(at::Device(device_));
+  const double share = options_.loss.distill_weight;
+  return of_labels * (1 - share) + distillation_loss(logits, teacher, options_.loss.distill_temperature) * share;
+}
+
+void TrainingLoop::renew_statistics(int64_t epoch) {
+  const int64_t wanted = options_.optimizer.renew_batches;
+  if (!average_ || wanted == 0) return;
+  const at::NoGradGuard no_grad;
+  const network::Network& network = average_->network();
+  const auto specs = network.graph().parameter_specs();
+  const std::vector<int64_t> order = training_order(input_, epoch);
+  const auto count = static_cast<int64_t>(order.size());
+  std::vector<at::Tensor> sums(specs.size());
+  int64_t batches = 0;
+  for (int64_t begin = 0; batches < wanted && begin + 1 < count; begin += options_.loop.batch_size, ++batches) {
+    if (listener_.stop_requested()) return;  // the epoch is not kept
+    const int64_t size = std::min(options_.loop.batch_size, count - begin);
+    const Batch batch = batches_.make(
+        std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(size)), epoch, begin, batches);
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (!specs[i].trainable) at::Tensor(network.tensors()[i]).zero_();
+    }
+    network.forward(batch.images.to(at::Device(device_)), network::Mode::training);
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (specs[i].trainable) continue;
+      sums[i] = sums[i].defined() ? sums[i] + network.tensors()[i] : network.tensors()[i].clone();
+    }
+  }
+  // From zero, a pass leaves momentum times the batch's statistics.
+  std::map<std::string, double> momenta;
+  for (const network::Layer& layer : network.graph().layers) momenta[layer.name] = layer.momentum;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].trainable) continue;
+    const double momentum = momenta.at(specs[i].name.substr(0, specs[i].name.rfind('.')));
+    at::Tensor(network.tensors()[i]).copy_(sums[i] / (momentum * static_cast<double>(batches)));
+  }
 }
 
 void TrainingLoop::validate(EpochRow& row) {
@@ -399,6 +451,7 @@ TrainingResult TrainingLoop::train() {
       break;
     }
     auto row = train_epoch(state_.epochs_done + 1);
+    if (row) renew_statistics(row->epoch);
     if (row && !listener_.stop_requested()) {
       try {
         validate(*row);
@@ -415,7 +468,8 @@ TrainingResult TrainingLoop::train() {
     check_health(*row);
     last_seconds = row->seconds;
     const bool has_validation = !input_.validation_rows.empty();
-    const bool is_best = !has_validation || row->validation_accuracy > state_.best_accuracy ||
+    const bool is_best = !has_validation || options_.loop.keep == "last" ||
+                         row->validation_accuracy > state_.best_accuracy ||
                          (row->validation_accuracy == state_.best_accuracy && row->validation_loss < state_.best_loss);
     if (is_best) {
       state_.best_epoch = row->epoch;

@@ -28,6 +28,8 @@ struct TrainingInput {
   /// How the network that training starts from wants its input; nothing fits options.loop.normalize to the training
   /// rows.
   std::optional<network::Normalization> normalization;
+  /// A teacher's logits for every row of the data set, [N,K] float32; undefined: labels alone are learned.
+  at::Tensor teacher_logits;
   std::map<std::string, std::string> metadata;  ///< stored with the weights
   std::map<std::string, std::string> numerics;  ///< what rounding depends on; a resume with others warns
 };
@@ -48,7 +50,7 @@ enum class StopReason { completed, early_stopped, time_budget, interrupted };
 std::string to_text(StopReason reason);
 
 struct TrainingResult {
-  network::Network best;  ///< weights of the epoch with the highest validation accuracy
+  network::Network best;  ///< weights of the epoch that options.loop.keep says
   network::Normalization normalization;
   std::vector<EpochRow> history;
   int64_t best_epoch = 0;

@@ -1,0 +1,310 @@
+#include "mien/runs/audit_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mien/core/error.h"
+#include "mien/core/files.h"
+#include "mien/core/random.h"
+#include "mien/core/text.h"
+#include "mien/data/readers/ferplus.h"
+#include "mien/evaluation/label_issues.h"
+#include "mien/report/draw_or_warn.h"
+#include "mien/report/gallery.h"
+#include "mien/runs/train_run.h"
+
+namespace mien::runs {
+namespace {
+
+using evaluation::Predictions;
+using nlohmann::ordered_json;
+
+constexpr std::array<int64_t, 3> kCounts{100, 500, 1000};
+constexpr int64_t kMostDistinctFolds = 50;
+
+/// The folds' predictions of the rows that each left out, in the order of the rows; nothing if the user stopped it.
+std::optional<Predictions> out_of_sample(const RunFolder& folder,
+                                         const Experiment& experiment,
+                                         const OptionSet& options,
+                                         const AuditOptions& audit,
+                                         const data::Dataset& dataset,
+                                         const data::ImageCopies& copies,
+                                         ProgressListener& listener) {
+  std::map<int64_t, std::pair<size_t, int64_t>> places;  // row -> fold, position
+  std::vector<Predictions> folds;
+  for (int64_t k = 0; k < audit.folds; ++k) {
+    Experiment fold = experiment;
+    OptionSet fold_options;
+    fold.bind(fold_options);
+    for (const OptionSet::Entry& entry : options.entries()) {  // those of the audit are none of a fold's
+      if (entry.origin != Origin::default_value && fold_options.find(entry.spec.name) != nullptr)
+        fold_options.set(entry.spec.name, entry.text(), entry.origin, entry.origin_detail);
+    }
+    const std::string detail = fmt::format("fold {} of {}", k + 1, audit.folds);
+    fold_options.set("validation", fmt::format("kfold:{}:{}", audit.folds, k), Origin::recipe, detail);
+    fold_options.set("drop-leaks", "true", Origin::recipe, detail);
+    fold_options.set("keep", "last", Origin::recipe, detail);  // the left-out part must not choose its own judge
+    RunFolder run = RunFolder::choose(folder.path(),
+                                      fmt::format("fold{:02d}", k + 1),
+                                      experiment.run.exist_ok ? IfTaken::replace : IfTaken::refuse,
+                                      /*reuse_finished=*/true,
+                                      fold_options,
+                                      run_content(fold, dataset));
+    listener.line(detail);
+    const bool is_finished = run.state() == RunFolder::State::finished;
+    const auto trained =
+        train_in(run, fold, dataset, is_finished ? PreparedData{} : prepare(dataset, fold, copies, listener), listener);
+    if (!trained) return std::nullopt;
+    folds.push_back(trained->validation.value());
+    for (int64_t i = 0; i < folds.back().size(); ++i)
+      places[folds.back().rows[static_cast<size_t>(i)]] = {folds.size() - 1, i};
+  }
+  Predictions all{.class_names = dataset.class_names, .rows = {}, .labels = {}, .logits = {}, .probabilities = {}};
+  for (const auto& [row, place] : places) {
+    const Predictions& fold = folds[place.first];
+    all.rows.push_back(row);
+    all.labels.push_back(fold.labels[static_cast<size_t>(place.second)]);
+    const auto logits = fold.logit_row(place.second);
+    const auto probabilities = fold.probability_row(place.second);
+    all.logits.insert(all.logits.end(), logits.begin(), logits.end());
+    all.probabilities.insert(all.probabilities.end(), probabilities.begin(), probabilities.end());
+    if (!dataset.files.empty()) all.files.push_back(dataset.files[static_cast<size_t>(*dataset.index_of(row))]);
+  }
+  return all;
+}
+
+/// Rows whose face has a copy, exact or near, with another label.
+std::set<int64_t> conflicting_rows(const data::Dataset& dataset, const data::ImageCopies& copies) {
+  std::vector<int64_t> group(static_cast<size_t>(dataset.size()));
+  std::iota(group.begin(), group.end(), int64_t{0});
+  const auto root = [&](int64_t i) {
+    while (group[static_cast<size_t>(i)] != i) i = group[static_cast<size_t>(i)];
+    return i;
+  };
+  for (const auto& same : copies.groups) {
+    for (const int64_t i : same) group[static_cast<size_t>(root(i))] = root(same.front());
+  }
+  for (const data::NearCopy& pair : copies.near_copies)
+    group[static_cast<size_t>(root(pair.second))] = root(pair.first);
+  std::map<int64_t, std::set<int32_t>> labels;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const int32_t label = dataset.labels[static_cast<size_t>(i)];
+    if (label != data::kUnlabeled) labels[root(i)].insert(label);
+  }
+  std::set<int64_t> rows;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    if (labels[root(i)].size() > 1) rows.insert(dataset.row_of(i));
+  }
+  return rows;
+}
+
+bool is_constant(std::span<const uint8_t> image) {
+  return std::all_of(image.begin(), image.end(), [&](uint8_t value) { return value == image.front(); });
+}
+
+/// How well each detector finds the labels that FER+'s plurality contradicts, and how well chance does.
+ordered_json scored_by_ferplus(const Predictions& all,
+                               const evaluation::LabelIssues& issues,
+                               data::Dataset votes,
+                               const std::string& file,
+                               ProgressListener& listener,
+                               std::string& text) {
+  data::apply_ferplus(votes, file, data::FerPlusMode::majority, listener);
+  std::vector<bool> is_wrong;
+  for (int64_t i = 0; i < all.size(); ++i) {
+    const auto index = votes.index_of(all.rows[static_cast<size_t>(i)]);
+    is_wrong.push_back(!index || votes.labels[static_cast<size_t>(*index)] != all.labels[static_cast<size_t>(i)]);
+  }
+  const auto wrong = std::count(is_wrong.begin(), is_wrong.end(), true);
+  ordered_json json{{"faces", all.size()}, {"contradicted", wrong}, {"detectors", ordered_json::object()}};
+  text += fmt::format(
+      "\nFER+'s plurality is another emotion, or none, for {} of {} labels. Of the first 100, 500, 1,000 suspects:\n"
+      "{:<20} {:>8} {:>8} {:>8} {:>18}\n",
+      with_commas(wrong),
+      with_commas(all.size()),
+      "detector",
+      "100",
+      "500",
+      "1,000",
+      "average precision");
+  std::vector<evaluation::Detector> detectors = issues.detectors;
+  RandomStream stream(0, "audit random", 0);
+  detectors.push_back({.name = "random", .doubt = {}});
+  for (int64_t i = 0; i < all.size(); ++i) detectors.back().doubt.push_back(stream.uniform());
+  for (const evaluation::Detector& detector : detectors) {
+    const auto quality = evaluation::ranking_quality(detector.doubt, is_wrong, kCounts);
+    json["detectors"][detector.name] = {{"precision_at_100", quality.precision_at[0]},
+                                        {"precision_at_500", quality.precision_at[1]},
+                                        {"precision_at_1000", quality.precision_at[2]},
+                                        {"average_precision", quality.average_precision}};
+    text += fmt::format("{:<20} {:>8.3f} {:>8.3f} {:>8.3f} {:>18.4f}\n",
+                        detector.name,
+                        quality.precision_at[0],
+                        quality.precision_at[1],
+                        quality.precision_at[2],
+                        quality.average_precision);
+  }
+  return json;
+}
+
+/// What the audit found, in the order of doubt.
+struct Findings {
+  const Predictions& all;
+  const evaluation::LabelIssues& issues;
+  const evaluation::Detector& detector;
+  const data::Dataset& dataset;
+  std::vector<int64_t> order;     ///< positions in `all`
+  std::set<int64_t> conflicting;  ///< rows
+
+  int64_t index(int64_t position) const { return *dataset.index_of(all.rows[static_cast<size_t>(position)]); }
+  const std::string& name(int32_t label) const { return all.class_names[static_cast<size_t>(label)]; }
+};
+
+void write_tables(const Findings& of, int64_t suspects, const std::filesystem::path& folder) {
+  std::string table = "rank,row,label,suggested,doubt,p_label,p_suggested,is_issue,copy_has_another_label,is_constant";
+  for (const auto& detector : of.issues.detectors) table += "," + detector.name;
+  table += "\n";
+  std::string corrections = "row,label,was,doubt\n";
+  for (size_t rank = 0; rank < of.order.size(); ++rank) {
+    const int64_t i = of.order[rank];
+    const int64_t row = of.all.rows[static_cast<size_t>(i)];
+    const int32_t label = of.all.labels[static_cast<size_t>(i)];
+    const int32_t suggested = of.all.predicted(i);
+    const double doubt = of.detector.doubt[static_cast<size_t>(i)];
+    const bool is_blank = is_constant(of.dataset.image(of.index(i)));
+    table += fmt::format("{},{},{},{},{:.6f},{:.6f},{:.6f},{:d},{:d},{:d}",
+                         rank + 1,
+                         row,
+                         of.name(label),
+                         of.name(suggested),
+                         doubt,
+                         of.all.probability_row(i)[static_cast<size_t>(label)],
+                         of.all.probability_row(i)[static_cast<size_t>(suggested)],
+                         static_cast<bool>(of.issues.is_issue[static_cast<size_t>(i)]),
+                         of.conflicting.contains(row),
+                         is_blank);
+    for (const auto& detector : of.issues.detectors)
+      table += fmt::format(",{:.6f}", detector.doubt[static_cast<size_t>(i)]);
+    table += "\n";
+    const bool is_suspect = static_cast<int64_t>(rank) < suspects && suggested != label;
+    if (is_blank || is_suspect)
+      corrections +=
+          fmt::format("{},{},{},{:.6f}\n", row, is_blank ? "drop" : of.name(suggested), of.name(label), doubt);
+  }
+  write_atomic(folder / "suspects.csv", table);
+  write_atomic(folder / "corrections.csv", corrections);
+}
+
+void draw_galleries(const Findings& of, int64_t faces, const std::filesystem::path& folder) {
+  for (int32_t label = 0; label < static_cast<int32_t>(of.all.classes()); ++label) {
+    std::vector<report::Tile> tiles;
+    for (const int64_t i : of.order) {
+      if (static_cast<int64_t>(tiles.size()) == faces) break;
+      if (of.all.labels[static_cast<size_t>(i)] != label || of.all.predicted(i) == label) continue;
+      tiles.push_back({.image = of.dataset.image(of.index(i)),
+                       .caption = fmt::format("{} {:.0f} %\n{}",
+                                              of.name(of.all.predicted(i)),
+                                              100 * of.all.probability_row(i)[static_cast<size_t>(of.all.predicted(i))],
+                                              std::filesystem::path(of.all.face_name(i)).filename().string()),
+                       .frame = report::TileFrame::wrong});
+    }
+    if (tiles.empty()) continue;
+    report::write_gallery(folder / fmt::format("suspects_{}.png", of.name(label)),
+                          tiles,
+                          5,
+                          fmt::format("Labeled {}, and what the network that has not seen them says", of.name(label)),
+                          of.dataset.height,
+                          of.dataset.width);
+  }
+}
+
+}  // namespace
+
+void AuditOptions::bind(OptionSet& options) {
+  options.group("audit");
+  options.add(&folds,
+              {.name = "folds",
+               .help = "parts of the training rows; each is judged by a network trained on the others",
+               .minimum = 2,
+               .maximum = kMostDistinctFolds,
+               .level = OptionLevel::common});
+  options.add(&detector,
+              {.name = "detector",
+               .help = "what ranks the suspects in tables and galleries",
+               .choices = {"confident-learning", "self-confidence", "margin", "entropy"},
+               .level = OptionLevel::common});
+  options.add(&suspects,
+              {.name = "suspects",
+               .help = "suspects whose suggested label goes into corrections.csv",
+               .minimum = 0,
+               .maximum = 1e9,
+               .level = OptionLevel::common});
+  options.add(&gallery,
+              {.name = "suspect-faces", .help = "faces in each class's gallery", .minimum = 1, .maximum = 400});
+  options.add(&score_ferplus,
+              {.name = "score-ferplus",
+               .help = "file of FER+ votes (fer2013new.csv) that the detectors are scored against, beside chance",
+               .level = OptionLevel::common});
+}
+
+std::optional<AuditOutcome> audit_task(const Experiment& experiment,
+                                       const OptionSet& options,
+                                       const AuditOptions& audit,
+                                       ProgressListener& listener) {
+  if (experiment.ensemble.members > 1) throw_usage("--members has no meaning for an audit", "leave it out");
+  data::Dataset dataset = data::load(experiment.data, listener);
+  check_request(experiment, dataset);
+  RunFolder folder = RunFolder::choose(experiment.run.project,
+                                       experiment.run.name.empty() ? "audit" : experiment.run.name,
+                                       experiment.run.exist_ok,
+                                       /*reuse_finished=*/true,
+                                       options,
+                                       run_content(experiment, dataset));
+  const data::ImageCopies copies = data::find_copies(dataset, experiment.leaks);
+  const auto all = out_of_sample(folder, experiment, options, audit, dataset, copies, listener);
+  if (!all) {
+    folder.save("interrupted");
+    return std::nullopt;
+  }
+  const evaluation::LabelIssues issues = evaluation::find_label_issues(*all);
+  const auto detector = std::find_if(issues.detectors.begin(), issues.detectors.end(), [&](const auto& candidate) {
+    return candidate.name == audit.detector;
+  });
+  const Findings findings{.all = *all,
+                          .issues = issues,
+                          .detector = *detector,
+                          .dataset = dataset,
+                          .order = evaluation::ranked(detector->doubt),
+                          .conflicting = conflicting_rows(dataset, copies)};
+  write_tables(findings, audit.suspects, folder.path());
+  report::draw_or_warn(listener, [&] { draw_galleries(findings, audit.gallery, folder.path()); });
+  const auto found = std::count(issues.is_issue.begin(), issues.is_issue.end(), true);
+  ordered_json json{{"folder", folder.path().string()},
+                    {"faces", all->size()},
+                    {"issues", found},
+                    {"faces_whose_copy_has_another_label", findings.conflicting.size()},
+                    {"thresholds", issues.thresholds},
+                    {"confident_joint", issues.confident_joint}};
+  AuditOutcome outcome{.folder = folder.path()};
+  outcome.text =
+      fmt::format("{} of {} labels are doubtful by confident learning; {} faces have a copy of another label\n",
+                  with_commas(found),
+                  with_commas(all->size()),
+                  with_commas(static_cast<int64_t>(findings.conflicting.size())));
+  if (!audit.score_ferplus.empty())
+    json["ferplus"] = scored_by_ferplus(*all, issues, dataset, audit.score_ferplus, listener, outcome.text);
+  outcome.text += fmt::format("suspects, corrections and galleries: {}\n", folder.path().string());
+  outcome.json = json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  write_atomic(folder.path() / "audit.json", outcome.json);
+  folder.save("finished");
+  return outcome;
+}
+
+}  // namespace mien::runs
