@@ -6,7 +6,7 @@
 
 #include "mien/data/load.h"
 #include "mien/evaluation/evaluator.h"
-#include "mien/explain/methods.h"
+#include "mien/explain/explain.h"
 #include "mien/network/network.h"
 #include "mien/runtime/environment.h"
 
@@ -23,12 +23,8 @@ int main(int argc, char** argv) try {
   const std::vector<int64_t> rows{0};
   const auto predictions = mien::evaluation::predict(loaded.network, loaded.info.normalization, faces, rows);
   const int64_t target = predictions.predicted(0);
-  const auto network = mien::explain::frozen_copy(loaded.network);
-  const mien::explain::AttributionRequest request{
-      .network = network,
-      .images = mien::evaluation::normalized_images(faces, loaded.info.normalization, rows),
-      .targets = at::tensor({target}, at::kLong)};
-  const auto maps = mien::explain::explain(mien::explain::method("grad-cam"), request, {});
+  const at::Tensor image = mien::evaluation::normalized_images(faces, loaded.info.normalization, rows);
+  const auto maps = mien::explain::grad_cam(loaded.network, image, at::tensor({target}, at::kLong));
   const at::Tensor map = at::adaptive_avg_pool2d(maps.values.unsqueeze(1), {8, 8})[0][0];
   fmt::print("{}, mean of the map in 8x8 cells:\n", loaded.info.class_names[static_cast<size_t>(target)]);
   for (int64_t y = 0; y < 8; ++y) {

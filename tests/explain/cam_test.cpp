@@ -177,6 +177,7 @@ TEST(ClassActivation, WorksOnResidualSqueezeExciteAndThreeChannelNetworks) {
       const Attributions maps = maps_of(spec.name, request);
       EXPECT_EQ(maps.values.sizes(), (std::vector<int64_t>{2, 48, 48})) << name << ' ' << spec.name;
       EXPECT_TRUE(at::isfinite(maps.values).all().item<bool>()) << name << ' ' << spec.name;
+      EXPECT_FALSE(at::allclose(maps.values[0], maps.values[1])) << name << ' ' << spec.name << ": one map for both";
     }
   }
   const std::string layers =
@@ -189,6 +190,7 @@ TEST(ClassActivation, WorksOnResidualSqueezeExciteAndThreeChannelNetworks) {
       const Attributions maps = maps_of(spec.name, question_of(network, 3), layer);
       EXPECT_EQ(maps.values.sizes(), (std::vector<int64_t>{3, 8, 8})) << spec.name;
       EXPECT_TRUE(at::isfinite(maps.values).all().item<bool>()) << spec.name;
+      EXPECT_GT(maps.values.abs().max().item<float>(), 0) << spec.name << " at " << layer << ": no map at all";
     }
   }
 }
@@ -286,7 +288,32 @@ TEST(CamMethods, HaveTheNamesOfTheFieldOnceEach) {
     EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
     EXPECT_FALSE(spec.source.empty()) << spec.name;
   }
-  EXPECT_EQ(names.size(), 12u);
+  // those of pytorch-grad-cam and Captum, and keras-vis's own variant
+  EXPECT_EQ(names,
+            (std::set<std::string>{"cam",
+                                   "grad-cam",
+                                   "grad-cam++",
+                                   "grad-cam-elementwise",
+                                   "xgrad-cam",
+                                   "hires-cam",
+                                   "layer-cam",
+                                   "eigen-cam",
+                                   "eigengrad-cam",
+                                   "score-cam",
+                                   "ablation-cam",
+                                   "grad-cam-keras-vis"}));
+}
+
+TEST(DefaultLayer, IsTheFinestOfTheLastStage) {
+  const auto name_of = [](const network::Graph& graph) {
+    return graph.layers[static_cast<size_t>(choose_layer(graph, ""))].name;
+  };
+  EXPECT_EQ(name_of(network::load_graph("leaky4")), "batch_norm4") << "before its pooling";
+  EXPECT_EQ(name_of(graph_of(R"({ conv = 4, kernel = 3 }, "relu", { max_pool = 2 }, { dropout = 0.5 }, "flatten",
+                             { dense = 3 })")),
+            "relu1")
+      << "dropout passed over";
+  EXPECT_EQ(name_of(graph_of(R"({ max_pool = 2 }, "flatten", { dense = 3 })")), "max_pool1") << "the input is no layer";
 }
 
 }  // namespace

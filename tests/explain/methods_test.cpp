@@ -7,6 +7,10 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "mien/core/error.h"
+#include "mien/explain/batches.h"
+#include "mien/explain/explain.h"
+
 namespace mien::explain {
 namespace {
 
@@ -85,6 +89,91 @@ TEST(EveryMethod, ThatComparesScoresShowsNothingOfAFaceWithoutContrast) {
   }
   const at::Tensor rise = explain(method("rise"), request, options).values;
   EXPECT_EQ((rise.amax({1, 2}) - rise.amin({1, 2})).max().item<float>(), 0) << "the same score everywhere";
+}
+
+TEST(EveryMethod, ThatReadsGradientsShowsNothingOfAProbabilityThatFloat32CannotTellFromOne) {
+  const network::Network network = random_network(kPools, "[1, 16, 16]");
+  AttributionRequest request = question_of(network, 1);
+  const at::Tensor logits = logits_of(network, request.images, 1);
+  const at::Tensor two = std::get<0>(logits.topk(2));
+  for (const std::string name : {"dense1.weight", "dense1.bias"})
+    network.tensor(name).mul_(20 / (two[0][0] - two[0][1]).item<double>());
+  request.targets = logits.argmax(1);
+  request.score = Score::probability;
+  const MethodOptions defaults;
+  for (const std::string name : {"saliency",
+                                 "gradient-x-input",
+                                 "guided-backprop",
+                                 "deconvnet",
+                                 "guided-grad-cam",
+                                 "fullgrad",
+                                 "grad-cam",
+                                 "grad-cam++",
+                                 "grad-cam-elementwise",
+                                 "xgrad-cam",
+                                 "hires-cam",
+                                 "layer-cam",
+                                 "eigengrad-cam",
+                                 "grad-cam-keras-vis"})
+    EXPECT_EQ(explain(method(name), request, defaults).values.abs().max().item<float>(), 0) << name;
+  request.score = Score::logit;
+  EXPECT_GT(explain(method("saliency"), request, defaults).values.abs().max().item<float>(), 0);
+}
+
+TEST(EveryMethod, ThatComparesWithTheMeanShowsNothingOfAFaceWithoutContrast) {
+  const network::Network network = random_network(kPools, "[1, 16, 16]");
+  AttributionRequest request = question_of(network, 2);
+  request.images.fill_(0.37);
+  MethodOptions options;
+  for (const std::string baseline : {"mean", "blur"}) {
+    options.gradient.baseline = baseline;
+    for (const std::string name : {"integrated-gradients", "deeplift"})
+      EXPECT_EQ(explain(method(name), request, options).values.abs().max().item<float>(), 0)
+          << name << ", " << baseline;
+  }
+}
+
+TEST(FrontDoor, GivesTheMapsOfTheTableWithOptionsOfItsOwn) {
+  const network::Network network(network::load_graph("leaky4"), 3);  // its parameters require gradients
+  const AttributionRequest request = question_of(frozen_copy(network), 2);
+  MethodOptions options;
+  options.layer = "leaky_relu2";
+  EXPECT_TRUE(at::equal(grad_cam(network, request.images, request.targets, {.layer = "leaky_relu2"}).values,
+                        explain(method("grad-cam"), request, options).values));
+  options.gradient.smooth_samples = 3;
+  options.seed = 4;
+  EXPECT_TRUE(at::equal(smoothgrad(network, request.images, request.targets, {.samples = 3, .seed = 4}).values,
+                        explain(method("smoothgrad"), request, options).values));
+  EXPECT_TRUE(at::equal(attribute("smoothgrad", network, request.images, request.targets, options).values,
+                        explain(method("smoothgrad"), request, options).values));
+  EXPECT_TRUE(network.tensor("conv1.weight").requires_grad()) << "the network is left as it was";
+}
+
+TEST(FrontDoor, RefusesValuesThatTheProgramRefuses) {
+  const network::Network network = random_network(kPools, "[1, 16, 16]");
+  const AttributionRequest request = question_of(network);
+  const auto complaint = [&](const auto& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(complaint([&] { smoothgrad(network, request.images, request.targets, {.samples = 0}); }), "");
+  EXPECT_NE(complaint([&] {
+              integrated_gradients(network, request.images, request.targets, {.baseline = "whit"});
+            }).find("whit"),
+            std::string::npos);
+}
+
+TEST(AttributionRequest, KeepsItsNetwork) {
+  const auto request = [] {
+    const network::Network network = random_network(kPools, "[1, 16, 16]");
+    return question_of(network);
+  }();
+  const MethodOptions defaults;
+  EXPECT_TRUE(at::isfinite(explain(method("saliency"), request, defaults).values).all().item<bool>());
 }
 
 TEST(Vargrad, WithoutNoiseShowsNothing) {

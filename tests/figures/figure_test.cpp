@@ -174,7 +174,7 @@ TEST(Explain, DrawsTheSameBytesTwiceAsPngAndJpg) {
   const fs::path folder = fresh_folder("twice");
   MapFigure figure = saliency();
   figure.map.methods = {"lime"};
-  figure.map.method.perturbation.lime_samples = 50;
+  figure.map.method.perturbation.lime_samples = 200;
   figure.measure = false;
   MapFigure jpg = figure;
   jpg.picture.file = "{class}.jpg";

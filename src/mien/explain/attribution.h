@@ -26,9 +26,9 @@ std::string_view to_text(Score score);  // "logit", "probability", "sum"
 
 /// Images and what is asked about them.
 struct AttributionRequest {
-  const network::Network& network;  ///< evaluated; its parameters require no gradient (see `frozen_copy`)
-  at::Tensor images;                ///< [N,C,H,W] float32, normalized, N > 0
-  at::Tensor targets;               ///< [N] int64, a class of each image
+  network::Network network;  ///< evaluated, shared with the giver; its parameters require no gradient (`frozen_copy`)
+  at::Tensor images;         ///< [N,C,H,W] float32, normalized, N > 0
+  at::Tensor targets;        ///< [N] int64, a class of each image
   Score score = Score::logit;
   at::Tensor black{};  ///< [N] float32: the input that a black pixel of each image becomes; undefined: 0, as of x/255
 };
@@ -46,10 +46,19 @@ struct Attributions {
   /// For each image numbers that say how far the map can be trusted, by name: "convergence_error", "r2", ...;
   /// empty, or one entry an image.
   std::vector<std::map<std::string, double>> diagnostics;
+  at::Tensor regions{};  ///< [N,H,W] int64, the region of each pixel, from 0; undefined for methods without regions
 };
 
 enum class Family { gradient, class_activation, perturbation, baseline };
 std::string_view to_text(Family family);  // "gradient", "class activation", "perturbation", "baseline"
+
+/// What a map's values are, which says when they are no more than rounding; see drop_rounding_noise.
+enum class MapUnit : uint8_t {
+  score,         ///< parts of the score, or of its difference to another
+  slope,         ///< score per unit of the input
+  slope_square,  ///< its square
+  other,         ///< activations, mean scores, no score at all; the method sees to rounding by itself
+};
 
 /// One row of the method table: everything that help, `mien methods`, sidecars and reports say of a method.
 struct MethodSpec {
@@ -61,6 +70,7 @@ struct MethodSpec {
   bool is_signed = false;    ///< maps have a sign: positive speaks for the target, negative against it
   bool reads_layer = false;  ///< looks at MethodOptions::layer
   bool is_random = false;    ///< depends on MethodOptions::seed
+  MapUnit unit = MapUnit::other;
   /// Why the method is not defined for a network, as one line that goes on after "guided-backprop: "; empty if it is.
   std::function<std::string(const network::Graph&)> unsupported_reason;
   /// Attributions of a whole batch. Deterministic for the same seed, threads and batch. Splits its work into passes of

@@ -26,6 +26,30 @@ Attributions first_of(Attributions maps) {
   return maps;
 }
 
+/// Which maps' sizes add up to no more than the rounding of the score.
+std::vector<bool> below_score_rounding(const AttributionRequest& request,
+                                       MapUnit unit,
+                                       int64_t batch_size,
+                                       const Attributions& maps) {
+  constexpr double kSmall = 1;  // above it no score of less than 131,072 could make the map by rounding
+  const at::Tensor& shown = maps.at_layer.defined() ? maps.at_layer : maps.values;
+  const at::Tensor range = request.images.abs().flatten(1).amax(1).clamp_min(1).to(at::kDouble);
+  const at::Tensor sizes = shown.to(at::kDouble).abs().flatten(1);
+  const at::Tensor total = unit == MapUnit::slope          ? sizes.sum(1) * range
+                           : unit == MapUnit::slope_square ? sizes.sqrt().sum(1) * range
+                                                           : sizes.sum(1);
+  std::vector<bool> found(static_cast<size_t>(total.size(0)), false);
+  const at::Tensor small = at::nonzero((total < kSmall).logical_and(total > 0)).flatten();
+  if (unit == MapUnit::other || small.numel() == 0) return found;
+  const at::Tensor logits = logits_of(request.network, request.images.index_select(0, small), batch_size);
+  const at::Tensor limit = score_rounding(logits, request.targets.index_select(0, small), request.score);
+  for (int64_t i = 0; i < small.size(0); ++i) {
+    const auto image = small[i].item<int64_t>();
+    found[static_cast<size_t>(image)] = total[image].item<double>() <= limit[i].item<double>();
+  }
+  return found;
+}
+
 }  // namespace
 
 AttributionRequest twice(const AttributionRequest& request) {
@@ -68,18 +92,22 @@ std::vector<uint64_t> face_keys(const at::Tensor& images) {
   return keys;
 }
 
-void drop_rounding_noise(Attributions& maps) {
-  for (size_t image = 0; image < maps.diagnostics.size(); ++image) {
+at::Tensor score_rounding(const at::Tensor& logits, const at::Tensor& targets, Score score) {
+  const at::Tensor size = score == Score::probability ? score_of(logits, targets, score) : logits.abs().amax(1);
+  return size.to(at::kDouble) * kRounding;
+}
+
+void drop_rounding_noise(const AttributionRequest& request, MapUnit unit, int64_t batch_size, Attributions& maps) {
+  const std::vector<bool> is_noise = below_score_rounding(request, unit, batch_size, maps);
+  if (maps.diagnostics.empty()) maps.diagnostics.resize(is_noise.size());
+  for (size_t image = 0; image < is_noise.size(); ++image) {
     auto& facts = maps.diagnostics[image];
-    const auto found = facts.find("rounding");
-    if (found == facts.end()) continue;
-    const double noise = found->second;
-    facts.erase(found);
+    const auto stated = facts.extract("rounding");
     const auto index = static_cast<int64_t>(image);
     const double largest = maps.values[index].abs().max().item<double>();
-    if (largest == 0 || !(largest <= noise)) continue;
-    maps.values[index].zero_();
-    if (maps.channels.defined()) maps.channels[index].zero_();
+    if (largest == 0 || !(is_noise[image] || (!stated.empty() && largest <= stated.mapped()))) continue;
+    for (const at::Tensor& tensor : {maps.values, maps.channels, maps.at_layer})
+      if (tensor.defined()) tensor[index].zero_();
     facts["below_rounding"] = largest;
   }
 }

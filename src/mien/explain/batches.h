@@ -25,10 +25,15 @@ std::vector<uint64_t> face_keys(const at::Tensor& images);
 /// Share of a score that float32 arithmetic may add to it: 64 steps of its precision.
 inline constexpr double kRounding = 64 * 1.1920928955078125e-7;
 
-/// A method whose values are differences of scores states as the diagnostic "rounding" what rounding alone may make of
-/// them: kRounding of the largest score. Maps with no larger value show nothing: they become 0, and the diagnostic
-/// "below_rounding" says how large they were. "rounding" is taken out.
-void drop_rounding_noise(Attributions& maps);
+/// What float32's rounding may add to each image's score, [N] float64: kRounding of its largest logit, or of the
+/// probability.
+at::Tensor score_rounding(const at::Tensor& logits, const at::Tensor& targets, Score score);
+
+/// Makes 0 of maps that show nothing but rounding, and states as the diagnostic "below_rounding" how large they were:
+/// - maps whose sizes add up to no more than score_rounding, times the input's range for slopes: whatever they say
+///   could not be told from the score itself;
+/// - maps with no larger value than what their method states as the diagnostic "rounding", which is taken out.
+void drop_rounding_noise(const AttributionRequest& request, MapUnit unit, int64_t batch_size, Attributions& maps);
 
 /// Logits [N,K] of any number of images without an autograd graph, at most `batch_size` at a time.
 at::Tensor logits_of(const network::Network& network, const at::Tensor& images, int64_t batch_size);

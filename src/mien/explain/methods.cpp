@@ -15,7 +15,7 @@ void MethodOptions::bind(OptionSet& options) {
   options.add(&layer,
               {.name = "layer",
                .help = "layer that class activation methods read: a name, last (the last convolution), or empty for "
-                       "the last one with more than one position"});
+                       "the last one with more than one position, before its pooling"});
   options.add(&seed,
               {.name = "explain-seed",
                .help = "seed of everything random in an explanation; the same seed and threads give the same bytes",
@@ -35,10 +35,10 @@ std::span<const MethodSpec> methods() {
     std::vector<MethodSpec> all;
     for (auto family : {gradient_methods(), cam_methods(), perturbation_methods(), baseline_methods()}) {
       for (MethodSpec& spec : family) {
-        spec.explain = [explain = std::move(spec.explain)](const AttributionRequest& request,
-                                                           const MethodOptions& options) {
+        spec.explain = [explain = std::move(spec.explain), unit = spec.unit](const AttributionRequest& request,
+                                                                             const MethodOptions& options) {
           Attributions maps = explain(request, options);
-          drop_rounding_noise(maps);
+          drop_rounding_noise(request, unit, options.batch_size, maps);
           return maps;
         };
         all.push_back(std::move(spec));

@@ -110,12 +110,43 @@ void warn_of_empty_maps(const std::vector<FaceMap>& maps, const ExplainContext& 
                                            map.spec->name,
                                            context.face_name(map.face),
                                            context.class_name(map.target),
-                                           map.range.problem(),
+                                           map.problem(),
                                            layer < 0 ? "" : layer_advice(context.graph(), layer)));
   }
 }
 
+/// LIME and Kernel SHAP fit anything where samples are few: one line for all faces, with what says so.
+void warn_of_few_samples(const std::vector<FaceMap>& maps, const ExplainContext& context) {
+  constexpr double kEnough = 10;  // samples a region
+  const FaceMap* worst = nullptr;
+  const auto per_region = [](const FaceMap& map) {
+    const auto samples = map.diagnostics.find(map.spec->name == "lime" ? "samples" : "coalitions");
+    return samples == map.diagnostics.end() ? kEnough : samples->second / map.diagnostics.at("segments");
+  };
+  for (const FaceMap& map : maps) {
+    if (!map.diagnostics.contains("split_stability") || per_region(map) >= kEnough) continue;
+    if (worst == nullptr || per_region(map) < per_region(*worst)) worst = &map;
+  }
+  if (worst == nullptr) return;
+  context.listener().warning(fmt::format(
+      "{} has {:.1f} samples a region, {} or more can be trusted: the halves of {}'s samples rank its regions alike by "
+      "{:.2f} (1: the same), R^2 on samples not fitted is {:.2f}; take more --{}-samples",
+      worst->spec->name,
+      per_region(*worst),
+      kEnough,
+      context.face_name(worst->face),
+      worst->diagnostics.at("split_stability"),
+      worst->diagnostics.at("r2_held_out"),
+      worst->spec->name == "lime" ? "lime" : "shap"));
+}
+
 }  // namespace
+
+std::string FaceMap::problem() const {
+  const auto rounding = diagnostics.find("below_rounding");
+  return rounding == diagnostics.end() ? range.problem()
+                                       : fmt::format("rounding only (at most {:.1g})", rounding->second);
+}
 
 void MapOptions::bind(OptionSet& options) {
   options.add(&methods,
@@ -246,12 +277,15 @@ std::vector<FaceMap> compute_maps(const MapOptions& options,
                 .faithfulness = {}};
     map.range = range_of(map.values, options.clip);
     if (!maps.diagnostics.empty()) map.diagnostics = maps.diagnostics[i];
+    if (maps.at_layer.defined()) map.at_layer = maps.at_layer[static_cast<int64_t>(i)];
+    if (maps.regions.defined()) map.regions = maps.regions[static_cast<int64_t>(i)];
     for (const auto& [name, values] : measured.values) {
       if (i < values.size() && std::isfinite(values[i])) map.faithfulness[name] = values[i];
     }
     result.push_back(std::move(map));
   }
   warn_of_empty_maps(result, context, maps.layer);
+  warn_of_few_samples(result, context);
   return result;
 }
 
@@ -270,7 +304,7 @@ report::Panel map_panel(const std::string& name, const ExplainContext& context, 
         "{}\n{}",
         map.spec->name,
         is_usable ? fmt::format("{} to {}", short_number(map.range.minimum), short_number(map.range.maximum))
-                  : map.range.problem());
+                  : map.problem());
     return panel;
   }
   panel.image = report::overlay_raster(gray_levels(context, map.face.index),
@@ -285,7 +319,7 @@ report::Panel map_panel(const std::string& name, const ExplainContext& context, 
     report::draw_borders(panel.image, map.values, dataset.height, dataset.width, factor, {235, 235, 235});
   panel.caption = is_usable
                       ? fmt::format("explains {}", map.score == "sum" ? "all scores" : context.class_name(map.target))
-                      : fmt::format("map is {}", map.range.problem());
+                      : fmt::format("map is {}", map.problem());
   return panel;
 }
 

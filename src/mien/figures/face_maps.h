@@ -43,6 +43,11 @@ struct FaceMap {
   std::string layer;                           ///< "max_pool4 (128*3*3)", or empty
   std::map<std::string, double> diagnostics;   ///< that the method gives: "r2", ...
   std::map<std::string, double> faithfulness;  ///< by measure; only those that are defined
+  at::Tensor at_layer{};                       ///< [h,w] the map at the layer's size, or undefined
+  at::Tensor regions{};                        ///< [H,W] int64 the region of each pixel, or undefined
+
+  /// "" or why the map shows nothing: "all zero", "rounding only (at most 2e-08)", ...
+  std::string problem() const;
 };
 
 /// The class of each face that is explained, and all else that a method asks.

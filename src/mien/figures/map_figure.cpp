@@ -103,9 +103,23 @@ Facts map_facts(const MapFigure& figure, const ExplainContext& context, const Fa
           {"minimum", json_number(map.range.minimum)},
           {"maximum", json_number(map.range.maximum)},
           {"shown", json_number(map.range.shown)},
-          {"problem", map.range.state == MapState::usable ? "null" : json_text(map.range.problem())},
+          {"problem", map.range.state == MapState::usable ? "null" : json_text(map.problem())},
           {"facts", diagnostics.dump()},
           {"faithfulness", map.faithfulness.empty() ? "null" : measures.dump()}};
+}
+
+/// "region,pixels,weight": a line a region, as rowN_regions.npy numbers them.
+std::string regions_csv(const FaceMap& map) {
+  const at::Tensor regions = map.regions.flatten();
+  const auto count = regions.max().item<int64_t>() + 1;
+  const at::Tensor pixels = at::bincount(regions, {}, count);
+  std::vector<float> weights(static_cast<size_t>(count), 0.0F);
+  for (int64_t pixel = 0; pixel < regions.numel(); ++pixel)
+    weights[static_cast<size_t>(regions[pixel].item<int64_t>())] = map.values[static_cast<size_t>(pixel)];
+  std::string csv = "region,pixels,weight\n";
+  for (int64_t region = 0; region < count; ++region)
+    csv += fmt::format("{},{},{}\n", region, pixels[region].item<int64_t>(), weights[static_cast<size_t>(region)]);
+  return csv;
 }
 
 /// What one picture shows.
@@ -275,6 +289,11 @@ void MapFigure::draw(ExplainContext& context, FigureOutput& output) const {
       const bool is_alone = per_face && (output.has("method") || methods.size() == 1) && output.has("row");
       const std::string suffix = is_alone ? "" : fmt::format("_{}_row{}", name, one.face.source_row);
       output.numbers(path, at::tensor(one.values).view({context.dataset().height, context.dataset().width}), suffix);
+      if (one.at_layer.defined()) output.numbers(path, one.at_layer, suffix + "_layer");
+      if (one.regions.defined()) {
+        output.numbers(path, one.regions, suffix + "_regions");
+        output.text(path, suffix + "_regions.csv", regions_csv(one));
+      }
       output.sidecar(path, map_facts(*this, context, one), suffix);
       pictures[path].push_back(std::move(one));
     }

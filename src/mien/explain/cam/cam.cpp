@@ -10,6 +10,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include "mien/explain/batches.h"
 #include "mien/explain/layer_gradient.h"
 #include "mien/explain/layers.h"
 #include "mien/explain/methods.h"
@@ -47,9 +48,9 @@ at::Tensor resized(const at::Tensor& maps, const AttributionRequest& request) {
 }
 
 /// `map_of` of every batch of images, put together.
-at::Tensor in_batches(const AttributionRequest& request,
-                      const MethodOptions& options,
-                      const std::function<at::Tensor(const AttributionRequest&)>& map_of) {
+at::Tensor maps_in_batches(const AttributionRequest& request,
+                           const MethodOptions& options,
+                           const std::function<at::Tensor(const AttributionRequest&)>& map_of) {
   std::vector<at::Tensor> parts;
   const int64_t count = request.images.size(0);
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
@@ -106,8 +107,12 @@ at::Tensor first_component(const at::Tensor& values) {
   const int64_t count = values.size(0);
   const at::Tensor samples = values.contiguous().reshape({count, values.size(1), -1}).transpose(1, 2);
   const at::Tensor centered = samples - samples.mean(1, /*keepdim=*/true);
+  const at::Tensor spread = centered.abs().amax({1, 2}, /*keepdim=*/true);
+  // a channel's mean is rounded
+  const at::Tensor is_flat = spread <= kRounding * samples.abs().amax({1, 2}, /*keepdim=*/true);
+  const at::Tensor varied = centered.to(at::kDouble).masked_fill(is_flat, 0);
   // In float64, because the component's sign is LAPACK's, and sgesdd's differs from the dgesdd that numpy calls.
-  const at::Tensor right = std::get<2>(at::linalg_svd(centered.to(at::kDouble), /*full_matrices=*/false));
+  const at::Tensor right = std::get<2>(at::linalg_svd(varied, /*full_matrices=*/false));
   const at::Tensor component = right.select(1, 0).unsqueeze(2);
   return at::matmul(centered.to(at::kDouble), component)
       .reshape({count, values.size(2), values.size(3)})
@@ -126,7 +131,7 @@ Attributions explain_by_gradient(Combine combine, const AttributionRequest& requ
     const LayerGradient found = layer_gradient(part, layer);
     return combine(found.activation, found.gradient);
   };
-  return positive_maps(in_batches(request, options, map_of), layer, request);
+  return positive_maps(maps_in_batches(request, options, map_of), layer, request);
 }
 
 // ---- Methods that ask the network about every channel.
@@ -204,7 +209,9 @@ at::Tensor ablation_cam(const AttributionRequest& request, int layer, const Meth
   };
   const at::Tensor scores = channel_scores(activation.size(0), activation.size(1), options, score);
   const at::Tensor column = whole.unsqueeze(1);
-  return weighted((column - scores) / column, activation);
+  const at::Tensor drops = column - scores;
+  const at::Tensor is_noise = drops.abs().amax(1, /*keepdim=*/true) <= kRounding * column.abs();
+  return weighted((drops / column).masked_fill(is_noise, 0), activation);
 }
 
 using MapOfBatch = at::Tensor (*)(const AttributionRequest& request, int layer, const MethodOptions& options);
@@ -215,7 +222,7 @@ Attributions explain_by_channels(MapOfBatch map_of_batch,
   const at::NoGradGuard no_gradient;
   const int layer = choose_layer(request.network.graph(), options.layer);
   const auto map_of = [&](const AttributionRequest& part) { return map_of_batch(part, layer, options); };
-  return positive_maps(in_batches(request, options, map_of), layer, request);
+  return positive_maps(maps_in_batches(request, options, map_of), layer, request);
 }
 
 // ---- The original.
@@ -246,7 +253,7 @@ Attributions explain_by_cam(const AttributionRequest& request, const MethodOptio
                                                                  : weights.index_select(0, part.targets);
     return weighted(chosen, activation);
   };
-  const at::Tensor maps = in_batches(request, options, map_of);
+  const at::Tensor maps = maps_in_batches(request, options, map_of);
   return {.values = resized(maps, request), .channels = {}, .at_layer = maps, .layer = layer, .diagnostics = {}};
 }
 
@@ -264,9 +271,11 @@ Attributions explain_as_keras_vis(const AttributionRequest& request, const Metho
   const auto map_of = [&](const AttributionRequest& part) {
     const LayerGradient found = layer_gradient(part, layer);
     const at::Tensor scaled = found.gradient / (found.gradient.amax({1, 2, 3}, true) + kEpsilon);
-    return weighted(scaled.mean({2, 3}), found.activation).clamp_min(0);
+    const at::Tensor total = (found.gradient * found.activation).abs().flatten(1).sum(1, false, at::kDouble);
+    const at::Tensor is_noise = total <= score_rounding(found.logits, part.targets, part.score);
+    return weighted(scaled.mean({2, 3}), found.activation).clamp_min(0).masked_fill(is_noise.view({-1, 1, 1}), 0);
   };
-  const at::Tensor at_layer = in_batches(request, options, map_of);
+  const at::Tensor at_layer = maps_in_batches(request, options, map_of);
   const at::Tensor rows = cubic_zoom_matrix(request.images.size(2), at_layer.size(1));
   const at::Tensor columns = cubic_zoom_matrix(request.images.size(3), at_layer.size(2));
   const at::Tensor large = at::matmul(at::matmul(rows, at_layer.to(at::kDouble)), columns.t());
@@ -285,6 +294,7 @@ MethodSpec gradient_method(
           .is_signed = false,
           .reads_layer = true,
           .is_random = false,
+          .unit = combine == eigen_cam ? MapUnit::other : MapUnit::score,
           .unsupported_reason = obstacle_without_positions,
           .explain = [combine](const AttributionRequest& request, const MethodOptions& options) {
             return explain_by_gradient(combine, request, options);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <string>
@@ -140,22 +141,27 @@ Attributions fullgrad(const AttributionRequest& request, const MethodOptions& op
     const BackwardWalk walk(part.network, part.images);
     at::Tensor bias_map = at::zeros({part.images.size(0), part.images.size(2), part.images.size(3)}, at::kFloat);
     at::Tensor explained = at::zeros({part.images.size(0)}, at::kDouble);
+    at::Tensor sizes = at::zeros_like(explained);  // the maps are scaled, so that their values say nothing of it
     const at::Tensor start = score_gradient(walk.logits(), part.targets, part.score);
     const at::Tensor gradient = walk.run(start, [&](int layer, const at::Tensor& signal) {
       if (const at::Tensor bias = bias_of(walk, part.network, layer); bias.defined()) {
         const at::Tensor bias_gradient = signal * bias;
         explained += bias_gradient.flatten(1).sum(1, /*keepdim=*/false, at::kDouble);
+        sizes += bias_gradient.abs().flatten(1).sum(1, /*keepdim=*/false, at::kDouble);
         if (has_positions(walk.layer(layer))) bias_map += post_process(bias_gradient, part.images);
       }
       return walk.gradient(layer, signal);
     });
     const at::Tensor product = gradient * part.images;
     explained += product.flatten(1).sum(1, /*keepdim=*/false, at::kDouble);
+    sizes += product.abs().flatten(1).sum(1, /*keepdim=*/false, at::kDouble);
+    const at::Tensor is_noise = sizes <= score_rounding(walk.logits(), part.targets, part.score);
     // of the logits' part that `start` weighs: for a probability its linearisation at the logits
     const at::Tensor errors = explained - (walk.logits() * start).sum(1, /*keepdim=*/false, at::kDouble);
     Attributions maps{.values = post_process(product, part.images) + bias_map};
     for (int64_t i = 0; i < errors.size(0); ++i)
-      maps.diagnostics.push_back({{"completeness_error", errors[i].item<double>()}});
+      maps.diagnostics.push_back(
+          {{"completeness_error", errors[i].item<double>()}, {"rounding", is_noise[i].item<bool>() ? HUGE_VAL : 0}});
     return maps;
   });
 }

@@ -158,7 +158,12 @@ at::Tensor baseline_images(const AttributionRequest& request, const std::string&
   const at::Tensor& images = request.images;
   if (kind == "zero") return at::zeros_like(images);
   if (kind == "black") return black_of(request).view({-1, 1, 1, 1}).expand_as(images).contiguous();
-  if (kind == "mean") return images.mean({2, 3}, /*keepdim=*/true).expand_as(images).contiguous();
+  if (kind == "mean") {
+    const at::Tensor mean = images.mean({2, 3}, /*keepdim=*/true);
+    // a mean is rounded, and a face without contrast would differ from its own by that
+    const at::Tensor is_flat = (images - mean).abs().amax({2, 3}, true) <= kRounding * mean.abs();
+    return at::where(is_flat, images, mean.expand_as(images)).contiguous();
+  }
   const int64_t channels = images.size(1);
   const double sigma = 20.0 / 299.0 * static_cast<double>(images.size(2));
   // reflection needs fewer pixels than the image has
@@ -171,7 +176,10 @@ at::Tensor baseline_images(const AttributionRequest& request, const std::string&
   const std::vector<int64_t> none{0, 0};
   const std::vector<int64_t> one{1, 1};
   const at::Tensor tall = at::conv2d(padded, column, at::Tensor(), one, none, one, channels);
-  return at::conv2d(tall, row, at::Tensor(), one, none, one, channels);
+  const at::Tensor blurred = at::conv2d(tall, row, at::Tensor(), one, none, one, channels);
+  const at::Tensor is_flat =
+      (images - blurred).abs().amax({2, 3}, true) <= kRounding * blurred.abs().amax({2, 3}, true);
+  return at::where(is_flat, images, blurred);
 }
 
 Attributions smoothgrad(const AttributionRequest& request, const MethodOptions& options) {

@@ -14,6 +14,7 @@
 #include "mien/core/random.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/methods.h"
+#include "mien/explain/perturbation/lime.h"
 #include "mien/explain/perturbation/perturbed_inputs.h"
 #include "mien/explain/perturbation/ridge.h"
 
@@ -151,6 +152,61 @@ std::vector<double> shapley_values(const Coalitions& coalitions,
   return solution;
 }
 
+namespace {
+
+/// Some of the coalitions and their values.
+struct Part {
+  Coalitions sets;
+  std::vector<double> values;
+};
+
+/// The coalitions whose pair (a set stands beside its complement) leaves a remainder by `parts` that is wanted.
+template <class Wanted>
+Part part_of(const Coalitions& all, const std::vector<double>& values, size_t parts, Wanted is_wanted) {
+  std::vector<int64_t> rows;
+  Part part;
+  for (size_t row = 0; row < values.size(); ++row) {
+    if (!is_wanted(row / 2 % parts)) continue;
+    rows.push_back(static_cast<int64_t>(row));
+    part.values.push_back(values[row]);
+    part.sets.weights.push_back(all.weights[row]);
+  }
+  part.sets.masks = all.masks.index_select(0, at::tensor(rows, at::kLong));
+  return part;
+}
+
+/// "r2_held_out" and "split_stability" of drawn coalitions, as LIME states them.
+void state_trust(const Coalitions& sets,
+                 const std::vector<double>& values,
+                 double empty,
+                 double full,
+                 std::map<std::string, double>& facts) {
+  constexpr size_t kParts = 5;
+  const double total = std::accumulate(sets.weights.begin(), sets.weights.end(), 0.0);
+  const double mean = std::inner_product(values.begin(), values.end(), sets.weights.begin(), 0.0) / total;
+  double left_over = 0;
+  double variation = 0;
+  for (size_t held = 0; held < kParts; ++held) {
+    const Part others = part_of(sets, values, kParts, [&](size_t rest) { return rest != held; });
+    const Part own = part_of(sets, values, kParts, [&](size_t rest) { return rest == held; });
+    const at::Tensor fitted = at::tensor(shapley_values(others.sets, others.values, empty, full), at::kDouble);
+    const at::Tensor predicted = own.sets.masks.to(at::kDouble).matmul(fitted) + empty;
+    for (size_t row = 0; row < own.values.size(); ++row) {
+      const double error = own.values[row] - predicted[static_cast<int64_t>(row)].item<double>();
+      left_over += own.sets.weights[row] * error * error;
+      variation += own.sets.weights[row] * (own.values[row] - mean) * (own.values[row] - mean);
+    }
+  }
+  facts["r2_held_out"] = variation > 0 ? 1 - left_over / variation : left_over > 0 ? 0 : 1;
+  const auto half = [&](size_t wanted) {
+    const Part part = part_of(sets, values, 2, [&](size_t rest) { return rest == wanted; });
+    return shapley_values(part.sets, part.values, empty, full);
+  };
+  facts["split_stability"] = rank_correlation(half(0), half(1));
+}
+
+}  // namespace
+
 Attributions explain_kernel_shap(const AttributionRequest& request, const MethodOptions& options) {
   const PerturbationOptions& how = options.perturbation;
   const SegmentedImages images(request, how.segment, hidden_kind(how.hide, MaskFill::segment_mean));
@@ -184,7 +240,8 @@ Attributions explain_kernel_shap(const AttributionRequest& request, const Method
           images.write(image, keep, pixels);
         });
     const double* row = scores.data_ptr<double>();
-    const std::vector<double> values = shapley_values(sets, {row + 2, row + 2 + count}, row[0], row[1]);
+    const std::vector<double> set_values(row + 2, row + 2 + count);
+    const std::vector<double> values = shapley_values(sets, set_values, row[0], row[1]);
     maps_of_images.push_back(images.paint(image, values));
     maps.diagnostics.push_back({{"segments", static_cast<double>(segments)},
                                 {"coalitions", static_cast<double>(count)},
@@ -192,8 +249,10 @@ Attributions explain_kernel_shap(const AttributionRequest& request, const Method
                                 {"score", row[1]},
                                 {"score_all_hidden", row[0]},
                                 {"rounding", kRounding * scores.abs().max().item<double>()}});
+    if (!sets.is_exact) state_trust(sets, set_values, row[0], row[1], maps.diagnostics.back());
   }
   maps.values = at::stack(maps_of_images);
+  maps.regions = images.all_segments();
   return maps;
 }
 

@@ -255,10 +255,12 @@ std::vector<LimeExplanation> lime(const AttributionRequest& request, const Metho
 Attributions explain_lime(const AttributionRequest& request, const MethodOptions& options) {
   Attributions maps;
   std::vector<at::Tensor> values;
+  std::vector<at::Tensor> regions;
   for (const LimeExplanation& one : lime(request, options)) {
     const at::Tensor weights =
         at::from_blob(const_cast<double*>(one.weights.data()), {static_cast<int64_t>(one.weights.size())}, at::kDouble);
     values.push_back(weights.to(at::kFloat).index_select(0, one.segments.reshape({-1})).reshape(one.segments.sizes()));
+    regions.push_back(one.segments);
     std::map<std::string, double> facts = {{"r2", one.score},
                                            {"r2_held_out", one.held_out_score},
                                            {"split_stability", one.split_stability},
@@ -266,6 +268,7 @@ Attributions explain_lime(const AttributionRequest& request, const MethodOptions
                                            {"intercept", one.intercept},
                                            {"local_prediction", one.local_prediction},
                                            {"prediction", one.prediction},
+                                           {"samples", static_cast<double>(options.perturbation.lime_samples)},
                                            {"segments", static_cast<double>(one.weights.size())}};
     if (options.perturbation.lime_seeds > 1) {
       facts["r2_mean_over_seeds"] = one.score_mean;
@@ -276,6 +279,7 @@ Attributions explain_lime(const AttributionRequest& request, const MethodOptions
     maps.diagnostics.push_back(std::move(facts));
   }
   maps.values = at::stack(values);
+  maps.regions = at::stack(regions);
   return maps;
 }
 

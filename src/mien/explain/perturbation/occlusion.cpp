@@ -130,6 +130,7 @@ Attributions explain_feature_ablation(const AttributionRequest& request, const M
                                 {"rounding", kRounding * scores[image].abs().max().item<double>()}});
   }
   maps.values = at::stack(values);
+  maps.regions = images.all_segments();
   return maps;
 }
 

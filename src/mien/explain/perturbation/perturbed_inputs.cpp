@@ -125,6 +125,8 @@ void SegmentedImages::prepare(const AttributionRequest& request, MaskFill hidden
   }
 }
 
+at::Tensor SegmentedImages::all_segments() const { return at::stack(segments_); }
+
 int64_t SegmentedImages::most() const { return *std::max_element(totals_.begin(), totals_.end()); }
 
 void SegmentedImages::write(int64_t image, std::span<const uint8_t> keep, float* pixels) const {

@@ -62,6 +62,7 @@ class SegmentedImages {
   int64_t total(int64_t image) const { return totals_[static_cast<size_t>(image)]; }
   int64_t most() const;  ///< regions of the image that has most
   const at::Tensor& segments(int64_t image) const { return segments_[static_cast<size_t>(image)]; }
+  at::Tensor all_segments() const;  ///< [N,H,W]
 
   /// Writes image `image`; region k is hidden where keep[k] is 0.
   void write(int64_t image, std::span<const uint8_t> keep, float* pixels) const;

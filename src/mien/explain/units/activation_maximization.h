@@ -77,7 +77,7 @@ at::Tensor to_levels(const at::Tensor& images, const InputRange& range);
 at::Tensor to_stretched_levels(const at::Tensor& images);
 
 struct AscentTask {
-  const network::Network& network;
+  network::Network network;  ///< shared with the giver
   network::Normalization normalization;
   int layer = -1;              ///< whose output is maximized, any but the input; the last one's units are the classes
   std::vector<int64_t> units;  ///< channels of [C,H,W] outputs, else features; one image each, repetitions allowed
