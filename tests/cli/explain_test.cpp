@@ -19,7 +19,7 @@ TEST_F(Explain, WritesMapsIntoTheRunAndNamesTheLayer) {
   const Outcome outcome =
       mien({"explain", kRun, "drawn:70", "--method", "saliency,grad-cam", "--rows", "3,5", "--threads", "1"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("grad-cam looks at dropout1 (8*12*12)"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("grad-cam looks at batch_norm1 (8*24*24)"), std::string::npos) << outcome.out;
   for (const char* file : {"saliency/row3", "saliency/row5", "grad-cam/row3", "grad-cam/row5"}) {
     for (const char* ending : {".npy", ".json"}) {
       EXPECT_TRUE(std::filesystem::exists(path(std::string(kRun) + "/explain/" + file + ending))) << file << ending;
