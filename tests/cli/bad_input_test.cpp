@@ -37,25 +37,25 @@ TEST_F(BadInput, AShortRowIsNamedWithBothCounts) {
   const size_t second = csv.find('\n') + 1;
   const size_t space = csv.find(' ', second);
   const std::string short_row = csv.substr(0, space) + csv.substr(csv.find(' ', space + 1));
-  EXPECT_TRUE(refused(train_on(short_row), 3, {"row 1", "2303", "2304", "--skip-bad-rows"}));
+  EXPECT_TRUE(refused(train_on(short_row), 3, {"row 0 (line 2)", "2303", "2304", "--skip-bad-rows"}));
 }
 
 TEST_F(BadInput, APixelOf256IsNamedWithItsRow) {
-  EXPECT_TRUE(refused(train_on(with(3, " ", " 256 256")), 3, {"row 2 (line 3)", "256", "0 to 255"}))
+  EXPECT_TRUE(refused(train_on(with(3, " ", " 256 256")), 3, {"row 1 (line 3)", "256", "0 to 255"}))
       << "a joined pixel";
 }
 
 TEST_F(BadInput, TextAmongPixelsIsQuoted) {
-  EXPECT_TRUE(refused(train_on(with(3, " ", " abc")), 3, {"row 2 (line 3)", "abc", "0 to 255"}));
+  EXPECT_TRUE(refused(train_on(with(3, " ", " abc")), 3, {"row 1 (line 3)", "abc", "0 to 255"}));
 }
 
 TEST_F(BadInput, ALabelOf7IsNamedWithTheClasses) {
-  EXPECT_TRUE(refused(train_on(with(3, ",", "7,")), 3, {"row 2 (line 3)", "7'", "6 neutral"}));
+  EXPECT_TRUE(refused(train_on(with(3, ",", "7,")), 3, {"row 1 (line 3)", "7'", "6 neutral"}));
 }
 
 TEST_F(BadInput, ACutLastLineIsRecognizedAsSuch) {
   const std::string csv = faces_csv();
-  EXPECT_TRUE(refused(train_on(csv.substr(0, csv.size() - 1000)), 3, {"row 21", "cut"}));
+  EXPECT_TRUE(refused(train_on(csv.substr(0, csv.size() - 1000)), 3, {"row 20 (line 22)", "cut"}));
 }
 
 TEST_F(BadInput, AByteOrderMarkIsTolerated) {

@@ -113,23 +113,23 @@ TEST(CsvReader, KeepsAnEmptyLabelAsUnlabeled) {
 TEST(CsvReader, ReportsTheRowAndLineOfAWrongPixelCount) {
   const Error error = read_error(with_row(20, 17, "0," + pixel_text(2303) + ",Training"));
   EXPECT_EQ(error.code(), ErrorCode::bad_data);
-  expect_contains(error.what(), "faces.csv: row 17 (line 18) has 2303 pixels, expected 2304 (48x48)");
+  expect_contains(error.what(), "faces.csv: row 16 (line 18) has 2303 pixels, expected 2304 (48x48)");
   expect_contains(error.hint(), "--skip-bad-rows");
   expect_contains(read_error(with_row(3, 2, "0," + pixel_text(2305) + ",Training")).what(),
-                  "row 2 (line 3) has 2305 pixels");
+                  "row 1 (line 3) has 2305 pixels");
 }
 
 TEST(CsvReader, CountsBlankLinesAsLinesOnly) {
   std::string text = with_row(3, 3, "9," + pixel_text(2304) + ",Training");
   text.insert(text.find('\n') + 1, "\r\n \n");
-  expect_contains(read_error(text).what(), "row 3 (line 6)");
+  expect_contains(read_error(text).what(), "row 2 (line 6)");
 }
 
 TEST(CsvReader, ReportsTheRowOfAPixelOf256) {
   std::string pixels = pixel_text(2304);
   pixels.replace(0, pixels.find(' '), "256");
   expect_contains(read_error(with_row(3, 2, "0," + pixels + ",Training")).what(),
-                  "row 2 (line 3) has '256' as pixel 1, expected a whole number from 0 to 255");
+                  "row 1 (line 3) has '256' as pixel 1, expected a whole number from 0 to 255");
 }
 
 TEST(CsvReader, ReportsTextWhereAPixelBelongs) {
@@ -143,13 +143,13 @@ TEST(CsvReader, ReportsTextWhereAPixelBelongs) {
 TEST(CsvReader, ReportsABadLabel) {
   for (const std::string bad : {"7", "-1", "bored", "3.5", "99999999999999999999"}) {
     const Error error = read_error(with_row(3, 2, bad + "," + pixel_text(2304) + ",Training"));
-    expect_contains(error.what(), fmt::format("row 2 (line 3) has the label '{}', expected 0 to 6", bad));
+    expect_contains(error.what(), fmt::format("row 1 (line 3) has the label '{}', expected 0 to 6", bad));
   }
 }
 
 TEST(CsvReader, ReportsABadUsage) {
   expect_contains(read_error(with_row(2, 2, "1," + pixel_text(2304) + ",Tested")).what(),
-                  "row 2 (line 3) has the Usage 'Tested'");
+                  "row 1 (line 3) has the Usage 'Tested'");
 }
 
 TEST(CsvReader, TakesAnIdThatIsTextAsTheFacesName) {
@@ -168,7 +168,7 @@ TEST(CsvReader, ReadsLabelsAsWordsWithSynonymsAndAsWholeNumbersWithAPoint) {
 
 TEST(CsvReader, ReadsEightClassesThatAreNamed) {
   const std::string text = fmt::format("label,pixels\n7,{0}\ncontempt,{0}\n0,{0}\n", pixel_text(64));
-  expect_contains(read_error(text).what(), "row 1 (line 2) has the label '7', expected 0 to 6");
+  expect_contains(read_error(text).what(), "row 0 (line 2) has the label '7', expected 0 to 6");
   const Dataset dataset = read(text, {.classes = "neutral,happy,surprise,sad,anger,disgust,fear,contempt"});
   EXPECT_EQ(dataset.labels, (std::vector<int32_t>{7, 7, 0}));
   EXPECT_EQ(dataset.class_names[7], "contempt");
@@ -229,7 +229,7 @@ TEST(CsvReader, ReadsUtf16AndLinesThatEndInCarriageReturns) {
 
 TEST(CsvReader, TakesTheSideFromMostOfTheFirstRowsWhereTheFirstIsCut) {
   const Error error = read_error(with_row(5, 1, "0," + pixel_text(40 * 40) + ",Training"));
-  expect_contains(error.what(), "row 1 (line 2) has 1600 pixels, expected 2304 (48x48)");
+  expect_contains(error.what(), "row 0 (line 2) has 1600 pixels, expected 2304 (48x48)");
 }
 
 TEST(CsvReader, NamesArchivesAndOtherFilesForWhatTheyAre) {
@@ -263,24 +263,24 @@ TEST(CsvReader, NamesArchivesAndOtherFilesForWhatTheyAre) {
 TEST(CsvReader, ReportsACutLastLine) {
   const std::string text = good_csv(3);
   const Error in_pixels = read_error(text.substr(0, text.size() - 300));
-  expect_contains(in_pixels.what(), "row 3 (line 4) has 22");
+  expect_contains(in_pixels.what(), "row 2 (line 4) has 22");
   expect_contains(in_pixels.what(), "as if the file were cut");
   const Error in_usage = read_error(text.substr(0, text.size() - 10));
-  expect_contains(in_usage.what(), "row 3 (line 4) has 2 cells, expected 3");
+  expect_contains(in_usage.what(), "row 2 (line 4) has 2 cells, expected 3");
   const Error after_label = read_error(text.substr(0, text.rfind(',', text.size() - 20) + 5));
-  expect_contains(after_label.what(), "row 3 (line 4) has 2 pixels");
+  expect_contains(after_label.what(), "row 2 (line 4) has 2 pixels");
 }
 
 TEST(CsvReader, ReportsQuotesThatDoNotMatch) {
   expect_contains(read_error(with_row(2, 1, "0,\"" + pixel_text(2304) + ",Training")).what(),
-                  "row 1 (line 2) has a quote in cell 2");
+                  "row 0 (line 2) has a quote in cell 2");
   expect_contains(read_error(with_row(2, 1, "0,\"" + pixel_text(2304) + "\"x,Training")).what(),
-                  "row 1 (line 2) has a quote in cell 2");
+                  "row 0 (line 2) has a quote in cell 2");
 }
 
 TEST(CsvReader, ReportsRowsWithMoreCellsThanTheHeader) {
   expect_contains(read_error(with_row(2, 2, "0," + pixel_text(2304) + ",Training,1")).what(),
-                  "row 2 (line 3) has 4 cells, expected 3");
+                  "row 1 (line 3) has 4 cells, expected 3");
 }
 
 TEST(CsvReader, ReportsWhatIsWrongWithTheFile) {
@@ -319,7 +319,7 @@ TEST(CsvReader, LeavesBadRowsOutOnRequestWithOneWarning) {
   }
   ASSERT_EQ(listener.warnings.size(), 1U);
   expect_contains(listener.warnings[0],
-                  "left out 3 of 9 rows that cannot be read; the first: row 2 (line 3) has 3 pixels");
+                  "left out 3 of 9 rows that cannot be read; the first: row 1 (line 3) has 3 pixels");
 }
 
 TEST(CsvReader, ThrowsWhenEveryRowIsBadEvenIfBadRowsMayBeSkipped) {
@@ -337,11 +337,11 @@ TEST(CsvReader, ReportsTheFirstBadRowWhateverTheThreads) {
   for (const int count : {1, 2, 3, 7}) {
     const ThreadCount use(count);
     messages.emplace_back(read_error(content).what());
-    expect_contains(messages.back(), "row 120 (line 121) has 2303 pixels");
+    expect_contains(messages.back(), "row 119 (line 121) has 2303 pixels");
     RecordingListener listener;
     EXPECT_EQ(read(content, {.skip_bad_rows = true}, listener).size(), 396);
     expect_contains(listener.warnings.at(0),
-                    "left out 4 of 400 rows that cannot be read; the first: row 120 (line 121)");
+                    "left out 4 of 400 rows that cannot be read; the first: row 119 (line 121)");
   }
 }
 

@@ -62,13 +62,51 @@ TEST(FerPlus, JoinsTrainingRowsWithoutUsageAndLeavesPrivateTestAlone) {
   EXPECT_FLOAT_EQ(with_private.label_distribution[4 * 7], 1.0F / 7);
 }
 
+TEST(FerPlus, JoinsByTheRowOfTheFileWhereBadRowsWereSkipped) {
+  const TemporaryFolder folder;
+  const auto votes = folder.write("votes.csv", kVotes);
+  const Dataset whole = six_rows();
+  Dataset all = whole;
+  apply_ferplus(all, votes, FerPlusMode::majority, silent_listener(), 6);
+  for (int64_t bad = 0; bad < 6; ++bad) {  // also the first, the last, and those at the border of two usages
+    std::vector<int64_t> kept;
+    for (int64_t row = 0; row < 6; ++row) {
+      if (row != bad) kept.push_back(row);
+    }
+    Dataset dataset = whole.subset(kept);
+    apply_ferplus(dataset, votes, FerPlusMode::majority, silent_listener(), 6);
+    for (int64_t i = 0; i < dataset.size(); ++i) {
+      const auto same = all.index_of(dataset.row_of(i));
+      ASSERT_TRUE(same) << "bad row " << bad;
+      EXPECT_EQ(dataset.labels[static_cast<size_t>(i)], all.labels[static_cast<size_t>(*same)]) << "bad row " << bad;
+    }
+  }
+  Dataset training = random_dataset(4, 2).subset(std::vector<int64_t>{0, 2});
+  apply_ferplus(training, votes, FerPlusMode::majority, silent_listener(), 4);
+  EXPECT_EQ(training.labels, (std::vector<int32_t>{0, 2}));
+}
+
+TEST(FerPlus, ReadsQuotedCells) {
+  const TemporaryFolder folder;
+  Dataset dataset = six_rows();
+  std::string votes = kVotes;
+  for (const auto& [plain, quoted] :
+       std::vector<std::pair<std::string, std::string>>{{"Training,a.png,1", "\"Training\",\"a,\"\"1\"\".png\",\"1\""},
+                                                        {"Usage,Image name", "\"Usage\",\"Image name\""}})
+    votes.replace(votes.find(plain), plain.size(), quoted);
+  apply_ferplus(dataset, folder.write("votes.csv", votes), FerPlusMode::majority, silent_listener());
+  EXPECT_EQ(dataset.labels, (std::vector<int32_t>{0, 2, 3, 4}));
+}
+
 TEST(FerPlus, RefusesRowsThatDoNotMatch) {
   const TemporaryFolder folder;
   const auto votes = folder.write("votes.csv", kVotes);
   const auto error = [&](Dataset dataset) {
     return error_of([&] { apply_ferplus(dataset, votes, FerPlusMode::majority, silent_listener()); });
   };
-  const Error short_usage = error(six_rows().subset(std::vector<int64_t>{0, 1, 2, 4, 5}));
+  Dataset lacks_one = six_rows().subset(std::vector<int64_t>{0, 1, 2, 4, 5});
+  lacks_one.source_rows.clear();  // the file itself lacks the row: nothing was skipped
+  const Error short_usage = error(lacks_one);
   EXPECT_EQ(short_usage.code(), ErrorCode::bad_data);
   EXPECT_NE(std::string(short_usage.what()).find("3 rows of usage Training, expected 4"), std::string::npos);
   EXPECT_NE(std::string(error(random_dataset(5, 2)).what()).find("expected 6 (all) or 4 (Training)"),

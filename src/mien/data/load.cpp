@@ -144,6 +144,7 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
                 "--data FILE.csv, --data FOLDER with one folder of pictures a class, or --data drawn");
   }
   Dataset dataset;
+  int64_t rows_in_file = 0;
   std::error_code ignored;
   if (const auto count = drawn_count(options.data)) {
     dataset = draw(*count, options);
@@ -161,12 +162,13 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
                         .classes = options.classes,
                         .label_column = options.label_column,
                         .labels = options.labels},
-                       listener);
+                       listener,
+                       &rows_in_file);
   }
   dataset.source_checksum = dataset.checksum;
   const auto mark = [&dataset](const std::string& what) { dataset.checksum = checksum(dataset.checksum + what); };
   if (!options.ferplus.empty()) {
-    apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener);
+    apply_ferplus(dataset, options.ferplus, ferplus_mode(options.ferplus_labels), listener, rows_in_file);
     mark(fmt::format("FER+ {} {}", options.ferplus_labels, checksum(FileCopy(options.ferplus).text())));
     dataset.label_source = "FER+ " + options.ferplus_labels;
   }

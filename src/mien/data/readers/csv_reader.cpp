@@ -521,12 +521,15 @@ struct BadRow {
 
 std::string describe(const BadRow& bad, std::string_view text) {
   const auto line_number = 1 + std::count(text.data(), bad.line.text.data(), '\n');
-  return fmt::format("row {} (line {}) {}", bad.line.row + 1, line_number, bad.problem);
+  return fmt::format("row {} (line {}) {}", bad.line.row, line_number, bad.problem);
 }
 
 }  // namespace
 
-Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, ProgressListener& listener) {
+Dataset read_csv(const std::filesystem::path& path,
+                 const CsvOptions& options,
+                 ProgressListener& listener,
+                 int64_t* rows_in_file) {
   const FileCopy copy(path);
   const std::string file = path.string();
   if (const auto foreign = foreign_file(copy.text())) {
@@ -550,6 +553,7 @@ Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, P
 
   const LineIndex index = index_rows(text, body, pixel_count);
   if (index.rows == 0) throw_bad_data(fmt::format("cannot read {}: it has a first line but no rows", file));
+  if (rows_in_file != nullptr) *rows_in_file = index.rows;
 
   Dataset dataset;
   dataset.height = dataset.width = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(pixel_count))));

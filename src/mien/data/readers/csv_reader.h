@@ -29,11 +29,15 @@ struct CsvOptions {
 /// expression_label); an empty cell means unlabeled. Usage is Training (train), PublicTest (val, valid, validation,
 /// dev) or PrivateTest; test is PrivateTest beside a validation part, else PublicTest. An id that is text becomes the
 /// face's name. Cells may be quoted, lines may end in LF, CRLF or CR, UTF-16 with a byte order mark is read, a UTF-8
-/// byte order mark and blank lines are passed over, the last line end may be missing. Rows are counted from 1 without
+/// byte order mark and blank lines are passed over, the last line end may be missing. Rows are counted from 0 without
 /// the header, lines from 1 with it. The image size is that of most of the first rows.
 ///
 /// Reads on mien::threads() threads; neither the result nor the error depends on their number.
 /// Throws Error(bad_data) naming the file, the first bad row of the file, what it holds and what was expected.
-Dataset read_csv(const std::filesystem::path& path, const CsvOptions& options, ProgressListener& listener);
+/// `rows_in_file`, if given, becomes the number of the file's rows, those that are left out included.
+Dataset read_csv(const std::filesystem::path& path,
+                 const CsvOptions& options,
+                 ProgressListener& listener,
+                 int64_t* rows_in_file = nullptr);
 
 }  // namespace mien::data

@@ -42,6 +42,25 @@ struct Votes {
   std::array<int64_t, kEmotions + kOthers> count{};
 };
 
+/// The cells of a line, which may be quoted.
+std::vector<std::string> cells_of(std::string_view line) {
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
+      cells.back() += line[i++];
+    } else if (line[i] == '"') {
+      quoted = !quoted;
+    } else if (line[i] == ',' && !quoted) {
+      cells.emplace_back();
+    } else {
+      cells.back() += line[i];
+    }
+  }
+  for (std::string& cell : cells) cell = std::string(trim(cell));
+  return cells;
+}
+
 /// The votes of each usage, in the file's order.
 using VotesByUsage = std::map<Usage, std::vector<Votes>>;
 
@@ -60,16 +79,16 @@ VotesByUsage read_votes(const std::filesystem::path& path) {
     begin = end + 1;
     ++line_number;
     if (line.empty()) continue;
-    const std::vector<std::string> cells = split(line, ',');
+    const std::vector<std::string> cells = cells_of(line);
     if (columns == 0) {
       columns = cells.size();
       size_t found = 0;
       usage_column = columns;
       for (size_t i = 0; i < columns; ++i) {
         vote_of_column.emplace_back();
-        if (trim(cells[i]) == "Usage") usage_column = i;
+        if (cells[i] == "Usage") usage_column = i;
         for (const auto& [name, place] : kVoteColumns) {
-          if (trim(cells[i]) != name) continue;
+          if (cells[i] != name) continue;
           vote_of_column.back() = place;
           ++found;
         }
@@ -91,14 +110,14 @@ VotesByUsage read_votes(const std::filesystem::path& path) {
     Votes row;
     for (size_t i = 0; i < columns; ++i) {
       if (!vote_of_column[i]) continue;
-      const auto value = parse_int(trim(cells[i]));
+      const auto value = parse_int(cells[i]);
       if (!value || *value < 0 || *value > 1000) {
         fail(fmt::format(
             "has {} votes in column {}, expected a whole number from 0 to 1000", quote_sample(cells[i]), i + 1));
       }
       row.count[*vote_of_column[i]] = value.value_or(0);
     }
-    const std::string_view usage = trim(cells[usage_column]);
+    const std::string_view usage = cells[usage_column];
     std::optional<Usage> known;
     for (const Usage candidate : {Usage::training, Usage::public_test, Usage::private_test}) {
       if (usage == to_text(candidate)) known = candidate;
@@ -111,41 +130,73 @@ VotesByUsage read_votes(const std::filesystem::path& path) {
   return votes;
 }
 
-/// The votes of each row of `dataset`; nullptr for rows of a usage that has none.
-std::vector<const Votes*> join_by_order(const Dataset& dataset, const VotesByUsage& votes, const std::string& file) {
+/// The usage of each row of the file. One that was left out, because it cannot be read, has that of the rows around it;
+/// where these differ, the earlier usage goes on until it has all its votes.
+std::vector<Usage> usages_of_rows(const Dataset& dataset, int64_t rows_in_file, const VotesByUsage& votes) {
+  const int64_t last = dataset.size() == 0 ? -1 : dataset.row_of(dataset.size() - 1);
+  std::vector<std::optional<Usage>> known(static_cast<size_t>(std::max(rows_in_file, last + 1)));
+  std::map<Usage, size_t> counts;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const Usage usage = dataset.usages[static_cast<size_t>(i)];
+    known[static_cast<size_t>(dataset.row_of(i))] = usage;
+    ++counts[usage];
+  }
+  std::vector<Usage> after(known.size(), Usage::unknown);  // of the next row that could be read, else of the last one
+  Usage next = dataset.size() == 0 ? Usage::unknown : dataset.usages.back();
+  for (size_t row = known.size(); row-- > 0;) after[row] = next = known[row].value_or(next);
+  std::vector<Usage> usages;
+  for (size_t row = 0; row < known.size(); ++row) {
+    Usage usage = after[row];
+    if (!known[row]) {
+      const Usage before = usages.empty() ? usage : usages.back();
+      const auto found = votes.find(before);
+      if (found != votes.end() && counts[before] < found->second.size()) usage = before;
+      ++counts[usage];
+    }
+    usages.push_back(usage);
+  }
+  return usages;
+}
+
+/// The votes of each face of `dataset`, by its row of the file; nullptr for rows of a usage that has none.
+std::vector<const Votes*> join_by_row(const Dataset& dataset,
+                                      int64_t rows_in_file,
+                                      const VotesByUsage& votes,
+                                      const std::string& file) {
   const auto fail = [&](const std::string& what) {
     throw_bad_data(fmt::format("cannot join the FER+ votes of {} to {}: {}", file, dataset.source, what),
                    "FER+ goes with the whole fer2013.csv or train.csv, rows in the original order and none left out");
   };
-  std::vector<const Votes*> joined(dataset.labels.size(), nullptr);
-  const bool has_usage =
-      std::any_of(dataset.usages.begin(), dataset.usages.end(), [](Usage u) { return u != Usage::unknown; });
-  if (!has_usage) {
+  const std::vector<Usage> usages = usages_of_rows(dataset, rows_in_file, votes);
+  std::vector<const Votes*> of_rows(usages.size(), nullptr);
+  if (std::all_of(usages.begin(), usages.end(), [](Usage u) { return u == Usage::unknown; })) {
     std::vector<const Votes*> all;
     size_t training = 0;
     for (const auto& [usage, rows] : votes) {  // in the order of FER2013: Training, PublicTest, PrivateTest
       for (const Votes& row : rows) all.push_back(&row);
       if (usage == Usage::training) training = rows.size();
     }
-    if (joined.size() != all.size() && joined.size() != training) {
+    if (of_rows.size() != all.size() && of_rows.size() != training) {
       fail(fmt::format(
-          "{} rows without a Usage column, expected {} (all) or {} (Training)", joined.size(), all.size(), training));
+          "{} rows without a Usage column, expected {} (all) or {} (Training)", of_rows.size(), all.size(), training));
     }
-    std::copy_n(all.begin(), joined.size(), joined.begin());
-    return joined;
-  }
-  std::map<Usage, size_t> next;
-  for (size_t row = 0; row < joined.size(); ++row) {
-    const auto found = votes.find(dataset.usages[row]);
-    const size_t place = next[dataset.usages[row]]++;
-    if (found != votes.end() && place < found->second.size()) joined[row] = &found->second[place];
-  }
-  for (const auto& [usage, rows] : next) {
-    const auto found = votes.find(usage);
-    if (found != votes.end() && found->second.size() != rows) {
-      fail(fmt::format("{} rows of usage {}, expected {}", rows, to_text(usage), found->second.size()));
+    std::copy_n(all.begin(), of_rows.size(), of_rows.begin());
+  } else {
+    std::map<Usage, size_t> next;
+    for (size_t row = 0; row < of_rows.size(); ++row) {
+      const auto found = votes.find(usages[row]);
+      const size_t place = next[usages[row]]++;
+      if (found != votes.end() && place < found->second.size()) of_rows[row] = &found->second[place];
+    }
+    for (const auto& [usage, rows] : next) {
+      const auto found = votes.find(usage);
+      if (found != votes.end() && found->second.size() != rows) {
+        fail(fmt::format("{} rows of usage {}, expected {}", rows, to_text(usage), found->second.size()));
+      }
     }
   }
+  std::vector<const Votes*> joined;
+  for (int64_t i = 0; i < dataset.size(); ++i) joined.push_back(of_rows[static_cast<size_t>(dataset.row_of(i))]);
   if (std::all_of(joined.begin(), joined.end(), [](const Votes* v) { return v == nullptr; })) {
     fail("they have no usage in common");
   }
@@ -175,7 +226,8 @@ FerPlusMode ferplus_mode(std::string_view name) {
 void apply_ferplus(Dataset& dataset,
                    const std::filesystem::path& fer2013new_csv,
                    FerPlusMode mode,
-                   ProgressListener& listener) {
+                   ProgressListener& listener,
+                   int64_t rows_in_file) {
   const std::string file = fer2013new_csv.string();
   if (!std::equal(
           dataset.class_names.begin(), dataset.class_names.end(), kExpressionNames.begin(), kExpressionNames.end())) {
@@ -185,7 +237,7 @@ void apply_ferplus(Dataset& dataset,
                                join(dataset.class_names, ", ")));
   }
   const VotesByUsage votes = read_votes(fer2013new_csv);
-  const std::vector<const Votes*> joined = join_by_order(dataset, votes, file);
+  const std::vector<const Votes*> joined = join_by_row(dataset, rows_in_file, votes, file);
   std::vector<int64_t> kept;
   std::vector<float> distribution;
   int64_t judged = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 
@@ -20,7 +21,8 @@ FerPlusMode ferplus_mode(std::string_view name);
 /// Replaces FER2013's labels by those of FER+ (`fer2013new.csv`: ten votes a row over neutral, happiness, surprise,
 /// sadness, anger, disgust, fear, contempt, unknown, NF).
 ///
-/// Rows are joined by their order within each Usage (the file's image names are not row numbers); data without a Usage
+/// Rows are joined by their order within each Usage (the file's image names are not row numbers). Rows that were left
+/// out because they cannot be read count too: `rows_in_file` is the number of all. Data without a Usage
 /// column must have as many rows as the votes have in all, or as they have for Training. Votes for contempt, unknown
 /// and NF (not a face) are dropped. Rows are removed that have no other vote, or where one of these three has more
 /// votes than every one of the seven emotions. Of emotions with equally many votes, FER2013's own label wins, else the
@@ -31,6 +33,7 @@ FerPlusMode ferplus_mode(std::string_view name);
 void apply_ferplus(Dataset& dataset,
                    const std::filesystem::path& fer2013new_csv,
                    FerPlusMode mode,
-                   ProgressListener& listener);
+                   ProgressListener& listener,
+                   int64_t rows_in_file = 0);
 
 }  // namespace mien::data
