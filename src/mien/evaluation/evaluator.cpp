@@ -44,7 +44,8 @@ void check_fits(const network::Graph& graph, const data::Dataset& dataset) {
                     dataset.source,
                     dataset.classes(),
                     join(dataset.class_names, ", ")),
-        fmt::format("write the network with `mien networks show`, change its last dense layer to {} and name that file",
+        fmt::format("--classes NAME,NAME,... says which classes the labels are; to train, write the network with `mien "
+                    "networks show`, change its last dense layer to {} and name that file",
                     dataset.classes()));
   }
 }

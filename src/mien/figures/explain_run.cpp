@@ -11,12 +11,12 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
-#include "mien/data/load.h"
 #include "mien/explain/faithfulness/method_evaluation.h"
 #include "mien/figures/figure_output.h"
 #include "mien/report/canvas.h"
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/training_record.h"
 #include "mien/runs/voters.h"
@@ -101,8 +101,7 @@ ExplainSession::ExplainSession(const ExplainRunOptions& options,
   } else {
     data::DataOptions data_options = options.data_options;
     data_options.data = options.data;
-    data_options.image_side = graph.input_shape().height;
-    dataset_ = data::load(data_options, listener);
+    dataset_ = runs::load_faces(data_options, loaded_, listener);
   }
   subject_.emplace(
       loaded_,
@@ -128,8 +127,8 @@ std::vector<runs::DrawnPicture> draw_figures(const ExplainRunOptions& options,
     return drawn;
   }
   ExplainSession looked_at(options, figures, listener);
-  if (!report::can_draw())
-    listener.warning(report::why_no_pictures() + "; numbers (.npy) and sidecars (.json) are written");
+  if (const std::string why = report::why_no_pictures(); !why.empty())
+    listener.warning(why + "; numbers (.npy) and sidecars (.json) are written");
   std::vector<runs::DrawnPicture> drawn;
   for (const Figure& figure : figures) {
     for (runs::DrawnPicture& picture : draw_figure(figure, looked_at.context(), options.folder(), true))

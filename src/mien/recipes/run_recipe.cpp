@@ -15,6 +15,7 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
@@ -30,13 +31,14 @@ class DataOfRuns {
  public:
   explicit DataOfRuns(ProgressListener& listener) : listener_(listener) {}
   const data::Dataset& of(const ResolvedRun& run) {
-    std::string key;
+    const network::Graph graph = network::load_graph(run.experiment->run.network);
+    std::string key = std::to_string(graph.input_shape().channels);
     for (const OptionSet::Entry& entry : run.options.entries()) {
       if (entry.group == "data") key += entry.text() + "\n";
     }
     const auto found = sets_.find(key);
     if (found != sets_.end()) return found->second;
-    return sets_.emplace(key, data::load(run.experiment->data, listener_)).first->second;
+    return sets_.emplace(key, runs::load_faces(run.experiment->data, graph, listener_)).first->second;
   }
 
  private:
@@ -58,7 +60,7 @@ std::filesystem::path draw_from_weights(const Recipe& recipe,
   for (const ResolvedRun& run : resolved.runs) {
     networks.push_back(network::load_graph(run.experiment->run.network).name);
     if (networks.back() != weights.network.graph().name || run.figures.empty()) continue;
-    const data::Dataset dataset = data::load(run.experiment->data, listener);
+    const data::Dataset dataset = runs::load_faces(run.experiment->data, weights, listener);
     const auto drawn = draw_figures(run, weights, dataset, folder, /*raw=*/wish.out.empty(), listener);
     listener.line(fmt::format("{} pictures in {}", drawn.size(), folder.string()));
     return folder;  // runs of one network differ in their training, which is over

@@ -11,6 +11,7 @@
 #include "mien/report/canvas.h"
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
+#include "mien/runs/load_faces.h"
 
 namespace mien::runs {
 
@@ -35,12 +36,15 @@ void write_data_pictures(const data::Dataset& dataset, const std::filesystem::pa
                             dataset.class_names,
                             "Faces of each class in " + std::filesystem::path(dataset.source).filename().string());
   std::vector<report::Tile> tiles;
+  std::vector<std::vector<uint8_t>> pixels;
+  pixels.reserve(dataset.class_names.size());
   for (size_t c = 0; c < dataset.class_names.size(); ++c) {
     const auto typical = data::typical_face(dataset, static_cast<int32_t>(c));
     if (!typical) continue;
     const int64_t row = *typical;
-    tiles.push_back({.image = dataset.image(row),
-                     .caption = fmt::format("{}\n{}", dataset.class_names[c], dataset.face_name(row))});
+    pixels.push_back(tile_pixels(dataset, row));
+    tiles.push_back(
+        {.image = pixels.back(), .caption = fmt::format("{}\n{}", dataset.class_names[c], dataset.face_name(row))});
   }
   report::write_gallery(folder / "examples.png",
                         tiles,

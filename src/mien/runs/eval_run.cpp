@@ -14,6 +14,7 @@
 #include "mien/core/hash.h"
 #include "mien/core/text.h"
 #include "mien/runs/evaluate_run.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/predict_run.h"
 #include "mien/runs/voters.h"
 
@@ -121,18 +122,7 @@ evaluation::Metrics eval_run(const EvalRunOptions& options,
   }
   const Voters voters = Voters::load(options.weights);
   check_final(options, voters, listener);
-  data::DataOptions data_options = options.data;
-  data_options.image_side = voters.first().network.graph().input_shape().height;
-  const data::Dataset faces = data::load(data_options, listener);
-  const auto& classes = voters.first().info.class_names;
-  if (!classes.empty() && classes != faces.class_names) {
-    throw_bad_data(fmt::format("cannot judge {} on {}: the network tells {} apart, the faces are labeled {}",
-                               options.weights.front(),
-                               options.data.data,
-                               join(classes, ", "),
-                               join(faces.class_names, ", ")),
-                   "name the class folders as the network's classes");
-  }
+  const data::Dataset faces = load_faces(options.data, voters.first(), listener);
   for (const std::string& cell : judge_options.cells) parse_cell(cell, faces.class_names);
   const JudgedRows judged = judged_rows(faces, voters.records, options.is_final ? "private-test" : options.usage);
   const std::string labels = faces.label_source.empty() ? "" : fmt::format("; labels: {}", faces.label_source);

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include "mien/core/files.h"
-#include "mien/data/load.h"
 #include "mien/network/network.h"
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/train_run.h"
 #include "mien/training/learning_rate_finder.h"
@@ -15,7 +15,7 @@ namespace mien::runs {
 
 double lr_find(const Experiment& experiment, const std::filesystem::path& folder, ProgressListener& listener) {
   const network::Graph graph = network::load_graph(experiment.run.network);
-  const data::Dataset dataset = data::load(experiment.data, listener);
+  const data::Dataset dataset = load_faces(experiment.data, graph, listener);
   check_request(experiment, dataset);
   const data::Split split = data::make_split(dataset, experiment.split);
   network::Network network(graph, static_cast<uint64_t>(experiment.train.loop.seed));

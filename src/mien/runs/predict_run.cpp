@@ -12,6 +12,7 @@
 #include "mien/core/text.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/runs/experiment.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/voters.h"
 
 namespace mien::runs {
@@ -40,9 +41,14 @@ int64_t predict_run(const PredictRunOptions& options, ProgressListener& listener
   check_output(options.out, inputs, "--out");
   const Voters voters = Voters::load(options.weights);
   data::DataOptions data_options = options.data;
-  data_options.image_side = voters.first().network.graph().input_shape().height;
-  data::Dataset faces = data::load(data_options, listener);
-  if (const auto& classes = voters.first().info.class_names; !classes.empty() && classes != faces.class_names) {
+  data_options.labels = false;
+  data::Dataset faces = load_faces(data_options, voters.first(), listener);
+  std::vector<std::string> classes = voters.first().info.class_names;
+  const int64_t outputs = voters.first().network.graph().classes();
+  if (classes.empty() && outputs != faces.classes()) {  // weights of other programs do not name their classes
+    for (int64_t c = 0; c < outputs; ++c) classes.push_back(std::to_string(c));
+  }
+  if (!classes.empty() && classes != faces.class_names) {
     faces.class_names = classes;  // whatever the folders of the pictures are called, their labels are not asked for
     std::fill(faces.labels.begin(), faces.labels.end(), data::kUnlabeled);
     faces.label_distribution.clear();

@@ -29,6 +29,7 @@
 #include "mien/report/tensorboard.h"
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/training_record.h"
 #include "mien/runs/voters.h"
@@ -406,8 +407,9 @@ data::Dataset load_test_faces(const Experiment& experiment, ProgressListener& li
   options.skip_bad_rows = experiment.data.skip_bad_rows;
   options.image_side = experiment.data.image_side;
   options.data_seed = experiment.data.data_seed;
+  options.labels = false;
   try {
-    return data::load(options, listener);
+    return load_faces(options, network::load_graph(experiment.run.network), listener);
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("--test-data: {}", error.what()), error.hint());
   }
@@ -571,7 +573,7 @@ std::optional<std::filesystem::path> train_task(const Experiment& experiment,
   const network::Graph graph = network::load_graph(experiment.run.network);  // a wrong name is told before data is read
   const std::string name = experiment.run.name.empty() ? graph.name : experiment.run.name;
   check_folder_name(name, "--name");
-  const data::Dataset dataset = data::load(experiment.data, listener);
+  const data::Dataset dataset = load_faces(experiment.data, graph, listener);
   check_request(experiment, dataset);
   if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped before the first step");
   RunFolder folder = RunFolder::choose(
