@@ -1,3 +1,8 @@
+#include <map>
+#include <set>
+#include <sstream>
+#include <utility>
+
 #include "cli/cli_fixture.h"
 #include <nlohmann/json.hpp>
 
@@ -62,6 +67,71 @@ TEST_F(Json, IsPrintedByTrainingJudgingAndComparing) {
   EXPECT_EQ(of({"compare", "runs/train/small", "runs/train/small-2"}).at("first_name"), "runs/train/small");
   EXPECT_EQ(of({"report", "runs/train/small"}).at("report"), "runs/train/small/report.html");
   EXPECT_GT(of({"lr-find", "--network", "small.toml", "--data", "drawn:140", "--threads", "1"}).at("lr"), 0);
+}
+
+TEST_F(Json, OfEveryCommandOfTheTableIsNumbersOrAnError) {
+  ASSERT_EQ(mien(training()).status, 0);
+  write("faces.csv", faces_csv());
+  write("small_recipe.toml", "title = \"small\"\ndata = \"drawn:140\"\nnetwork = \"small.toml\"\nepochs = 1\n");
+  write("plain.safetensors", read("runs/train/small/weights/best.safetensors"));
+  const std::string run = "runs/train/small";
+  // A key that the command's result must have; the words behind the command's name.
+  const std::map<std::string, std::pair<std::string, std::vector<std::string>>> calls{
+      {"demo", {"dnn3", {"--print-config"}}},
+      {"run", {"folder", {"small_recipe.toml", "--threads", "1"}}},
+      {"doctor", {"threads", {}}},
+      {"train", {"best_epoch", {"--network", "small.toml", "--data", "drawn:140", "--epochs", "1", "--threads", "1"}}},
+      {"predict", {"faces", {run, "faces.csv", "--threads", "1"}}},
+      {"eval", {"accuracy_interval", {run, "faces.csv", "--threads", "1"}}},
+      {"compare", {"accuracy", {run, run}}},
+      {"runs", {"", {}}},
+      {"report", {"report", {run}}},
+      {"lr-find", {"lr", {"--network", "small.toml", "--data", "drawn:140", "--threads", "1"}}},
+      {"import", {"error", {"none.safetensors", "out.safetensors", "--network", "small.toml"}}},
+      {"explain", {"pictures", {run, "faces.csv", "--method", "saliency", "--rows", "1", "--threads", "1"}}},
+      {"methods", {"", {}}},
+      {"inside weights", {"pictures", {run}}},
+      {"inside outputs", {"pictures", {run, "faces.csv", "--rows", "1"}}},
+      {"inside ascent", {"pictures", {run, "--ascent-steps", "1", "--units", "0"}}},
+      {"inside faces", {"pictures", {run, "faces.csv", "--unit-faces", "1"}}},
+      {"inside units", {"pictures", {run, "faces.csv"}}},
+      {"data info", {"classes", {"faces.csv"}}},
+      {"data check", {"images", {"faces.csv", "--validation", "fraction:0.3"}}},
+      {"data convert", {"rows", {"faces.csv", "copy.csv"}}},
+      {"data draw", {"rows", {"more", "--draw-count", "1"}}},
+      {"data preview", {"error", {"faces.csv"}}},
+      {"networks list", {"", {}}},
+      {"networks layers", {"markdown", {}}},
+      {"networks show", {"toml", {"box3"}}},
+      {"networks summary", {"parameters", {"small.toml"}}},
+      {"networks twin", {"toml", {"small.toml"}}},
+      {"bench start", {"", {"--runs", "1", "--python", ""}}},
+      {"bench csv", {"error", {"none.csv"}}},
+      {"reference", {"markdown", {}}},
+      {"completion", {"script", {"bash"}}},
+      {"manual", {"roff", {}}}};
+  std::set<std::string> commands;
+  std::istringstream reference(mien({"reference"}).out);
+  for (std::string line; std::getline(reference, line);) {
+    if (line.starts_with("## mien ")) commands.insert(line.substr(8));
+  }
+  EXPECT_GE(commands.size(), calls.size());
+  for (const std::string& name : commands) {
+    const auto call = calls.find(name);
+    if (call == calls.end()) {
+      EXPECT_TRUE(name.starts_with("bench ") || name == "import") << name << " is a command without a test of --json";
+      continue;
+    }
+    std::vector<std::string> words;
+    std::istringstream parts(name);
+    for (std::string part; parts >> part;) words.push_back(part);
+    const Outcome outcome = mien(words + call->second.second + std::vector<std::string>{"--json"});
+    const auto json = nlohmann::json::parse(outcome.out, nullptr, false);
+    ASSERT_FALSE(json.is_discarded()) << name << ": " << outcome.out.substr(0, 300) << outcome.err;
+    const std::string& key = call->second.first;
+    if (!key.empty()) EXPECT_TRUE(json.is_object() && json.contains(key)) << name << ": " << outcome.out.substr(0, 300);
+    if (name != "doctor") EXPECT_EQ(outcome.status == 0, key != "error") << name << ": " << outcome.err;
+  }
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct Positional {
   std::string name;
   std::string help;
   std::string* target;
+  std::vector<std::string>* more = nullptr;  ///< of the last: takes what follows it
 };
 
 /// What a command is given when it runs.
@@ -67,6 +68,14 @@ struct CommandSpec {
   std::string summary;  ///< one line
   std::function<std::unique_ptr<Command>()> make;
 };
+
+/// Declares `--no-pictures`; the command line itself acts on it.
+inline void bind_pictures(OptionSet& options, bool& pictures) {
+  options.group("pictures");
+  options.add(&pictures,
+              {.name = "pictures",
+               .help = "draw pictures; --no-pictures writes numbers, tables and reports only, which is faster"});
+}
 
 /// All commands, in the order of the help. A new command is one class and one line here.
 const std::vector<CommandSpec>& command_table();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 #include <vector>
@@ -39,13 +40,16 @@ struct NearWord {
   const char* here;
 };
 constexpr NearWord kNearCommands[] = {
-    {"evaluate", "eval"},    {"test", "eval"},        {"judge", "eval"},       {"validate", "eval"},
-    {"fit", "train"},        {"training", "train"},   {"infer", "predict"},    {"inference", "predict"},
-    {"classify", "predict"}, {"benchmark", "bench"},  {"models", "networks"},  {"model", "networks"},
-    {"network", "networks"}, {"recipes", "run list"}, {"man", "manual"},       {"completions", "completion"},
-    {"saliency", "explain"}, {"gradcam", "explain"},  {"lime", "explain"},     {"diff", "compare"},
-    {"dataset", "data"},     {"env", "doctor"},       {"ls", "networks list"}, {"docs", "reference"}};
-constexpr NearWord kNearOptions[] = {{"learning-rate", "lr"},
+    {"evaluate", "eval"},    {"test", "eval"},        {"judge", "eval"},      {"validate", "eval"},
+    {"fit", "train"},        {"training", "train"},   {"infer", "predict"},   {"inference", "predict"},
+    {"classify", "predict"}, {"benchmark", "bench"},  {"models", "networks"}, {"model", "networks"},
+    {"network", "networks"}, {"recipes", "run list"}, {"man", "manual"},      {"completions", "completion"},
+    {"saliency", "explain"}, {"gradcam", "explain"},  {"lime", "explain"},    {"diff", "compare"},
+    {"dataset", "data"},     {"list", "runs"},        {"history", "runs"},    {"env", "doctor"},
+    {"ls", "networks list"}, {"docs", "reference"}};
+constexpr NearWord kNearOptions[] = {{"plots", "pictures"},
+                                     {"no-plots", "no-pictures"},
+                                     {"learning-rate", "lr"},
                                      {"optimizer", "opt"},
                                      {"optim", "opt"},
                                      {"scheduler", "sched"},
@@ -166,6 +170,10 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
       continue;
     }
     if (only_positionals || !word.starts_with('-') || word == "-") {
+      if (positional == positionals.size() && positional > 0 && positionals.back().more != nullptr) {
+        positionals.back().more->push_back(word);
+        continue;
+      }
       if (positional == positionals.size()) {
         throw_usage(fmt::format("{} takes {}, found one more: {}",
                                 spec.name,
@@ -271,6 +279,15 @@ void check_threads(int threads, Terminal& terminal) {
   if (kIsLauncher || cores <= 0 || threads <= cores) return;
   terminal.warning(fmt::format(
       "--threads {} is more than this machine's {} cores, which makes it slower; 0 takes all cores", threads, cores));
+}
+
+/// `--no-pictures`, which is the same for all that draws, and no option of a run: its numbers are the same.
+void leave_pictures_out(OptionSet& options, std::vector<Override>& overrides) {
+  const OptionSet::Entry* pictures = options.find("pictures");
+  if (pictures == nullptr || pictures->default_text != "true") return;
+  if (pictures->text() == "false") ::setenv("MIEN_PICTURES", "unwanted", 1);
+  options.remove("pictures");
+  std::erase_if(overrides, [](const Override& setting) { return setting.name == "pictures"; });
 }
 
 /// Options that stand in a hint, without those inside `commands`.
@@ -384,6 +401,7 @@ int run_words(std::span<const std::string> words) {
   }
   overrides.insert(overrides.end(), parsed.flags.begin(), parsed.flags.end());
   for (const Override& setting : overrides) options.set(setting.name, setting.text, setting.origin, setting.detail);
+  leave_pictures_out(options, overrides);
   Terminal terminal(parsed.json);
   if (!command->prints_config_itself()) check_used(options, terminal);
   if (parsed.print_config && !command->prints_config_itself()) {

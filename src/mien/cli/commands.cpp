@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "mien/benchmarks/bench_task.h"
+#include "mien/cli/bench_commands.h"
 #include "mien/cli/command.h"
 #include "mien/cli/completion.h"
 #include "mien/cli/data_commands.h"
@@ -13,15 +13,16 @@
 #include "mien/cli/help.h"
 #include "mien/cli/import_command.h"
 #include "mien/cli/model_commands.h"
+#include "mien/cli/network_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
-#include "mien/network/graph/graph.h"
 #include "mien/recipes/recipe.h"
 #include "mien/recipes/run_recipe.h"
 #include "mien/runs/compare_runs.h"
 #include "mien/runs/eval_run.h"
 #include "mien/runs/experiment.h"
+#include "mien/runs/list_runs.h"
 #include "mien/runs/lr_find.h"
 #include "mien/runs/predict_run.h"
 #include "mien/runs/run_page.h"
@@ -80,7 +81,10 @@ inline int finished(const Call& call, const std::optional<std::filesystem::path>
 
 class TrainCommand final : public ComputingCommand<TrainCommand> {
  public:
-  void bind(OptionSet& options) override { experiment_.bind(options); }
+  void bind(OptionSet& options) override {
+    experiment_.bind(options);
+    bind_pictures(options, pictures_);
+  }
   int compute(const Call& call) {
     warn_of_slow_blas(call.terminal);
     return finished(call, runs::train_task(experiment_, call.options, call.terminal));
@@ -88,6 +92,7 @@ class TrainCommand final : public ComputingCommand<TrainCommand> {
 
  private:
   runs::Experiment experiment_;
+  bool pictures_ = true;
 };
 
 /// `mien run RECIPE` and `mien demo`.
@@ -98,12 +103,21 @@ class RunCommand final : public ComputingCommand<RunCommand> {
     experiment_.bind(options);
     wish_.bind(options);
     figures_.bind(options);
+    bind_pictures(options, pictures_);
   }
   std::vector<Positional> positionals() override {
     if (is_fixed_) return {};
     return {{"recipe", "a built-in recipe (`mien run list` names them) or a recipe file ending in .toml", &recipe_}};
   }
   bool prints_config_itself() const override { return true; }
+  bool help_needs_compute() const override { return !recipe_.empty() && recipe_ != "list"; }
+  std::map<std::string, std::string> recipe_values() override {
+    if constexpr (kIsLauncher) {
+      return {};
+    } else {
+      return help_needs_compute() ? values_of(recipes::load_recipe(recipe_)) : std::map<std::string, std::string>{};
+    }
+  }
   int run(const Call& call) override {
     if (recipe_ == "list") return list(call.terminal);
     return ComputingCommand::run(call);
@@ -126,6 +140,25 @@ class RunCommand final : public ComputingCommand<RunCommand> {
       if (of_command.find(setting.name) == nullptr) settings.push_back(setting);
     }
     return settings;
+  }
+
+  /// What the recipe sets, by option; where its runs differ, each value with its run.
+  static std::map<std::string, std::string> values_of(const recipes::Recipe& recipe) {
+    constexpr size_t kMostRuns = 4;
+    std::map<std::string, std::string> values;
+    for (const Override& option : recipe.options) values[option.name] = option.text;
+    std::map<std::string, std::vector<std::string>> of_runs;
+    for (const recipes::RecipeRun& run : recipe.runs) {
+      for (const Override& option : run.options)
+        of_runs[option.name].push_back(recipe.runs.size() == 1 ? option.text
+                                                               : fmt::format("{} in {}", option.text, run.name));
+    }
+    for (const auto& [name, texts] : of_runs) {
+      const bool is_long = texts.size() > kMostRuns;
+      values[name] =
+          is_long ? fmt::format("its {} runs differ, see --print-config", recipe.runs.size()) : join(texts, ", ");
+    }
+    return values;
   }
 
   static int list(Terminal& terminal) {
@@ -156,6 +189,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   runs::Experiment experiment_;
   recipes::RecipeOptions wish_;
   recipes::FigureOptions figures_;
+  bool pictures_ = true;
 };
 
 class PredictCommand final : public ComputingCommand<PredictCommand> {
@@ -183,6 +217,7 @@ class EvalCommand final : public ComputingCommand<EvalCommand> {
   void bind(OptionSet& options) override {
     task_.bind(options);
     judge_.bind_pictures(options);
+    bind_pictures(options, pictures_);
   }
   std::vector<Positional> positionals() override {
     return {
@@ -201,6 +236,7 @@ class EvalCommand final : public ComputingCommand<EvalCommand> {
   std::string weights_;
   runs::EvalRunOptions task_;
   runs::RunEvaluationOptions judge_;
+  bool pictures_ = true;
 };
 
 class CompareCommand final : public ComputingCommand<CompareCommand> {
@@ -218,19 +254,45 @@ class CompareCommand final : public ComputingCommand<CompareCommand> {
                  .choices = {"first", "second"}});
   }
   std::vector<Positional> positionals() override {
-    return {{"first", "a run folder", &first_},
-            {"second", "another run folder that was judged on rows of the same data", &second_}};
+    return {{"first", "a folder that `mien train`, `mien run` or `mien eval` made", &first_},
+            {"second", "others that were judged on rows of the same data, one or more", &second_, &others_}};
   }
   int compute(const Call& call) {
-    const auto comparison = runs::compare_runs(first_, second_, part_, labels_);
+    if (others_.empty()) {
+      const auto comparison = runs::compare_runs(first_, second_, part_, labels_);
+      call.terminal.result(comparison.text, comparison.json);
+      return 0;
+    }
+    if (labels_ != "first")
+      throw_usage("--labels second is for two runs", "the labels of the first judge all; name another one first");
+    std::vector<std::filesystem::path> folders{first_, second_};
+    folders.insert(folders.end(), others_.begin(), others_.end());
+    const auto comparison = runs::compare_all(folders, part_);
     call.terminal.result(comparison.text, comparison.json);
     return 0;
   }
 
  private:
   std::string first_, second_;
+  std::vector<std::string> others_;
   std::string part_ = "auto";
   std::string labels_ = "first";
+};
+
+class RunsCommand final : public Command {
+ public:
+  void bind(OptionSet& options) override {
+    options.group("runs");
+    options.add(&folder_, {.name = "project", .help = "folder whose runs are listed, at any depth"});
+  }
+  int run(const Call& call) override {
+    const auto list = runs::list_runs(folder_);
+    call.terminal.result(runs::runs_text(list), runs::runs_json(list));
+    return 0;
+  }
+
+ private:
+  std::string folder_ = "runs";
 };
 
 class ReportCommand final : public ComputingCommand<ReportCommand> {
@@ -262,91 +324,6 @@ class FindRateCommand final : public ComputingCommand<FindRateCommand> {
   runs::Experiment experiment_;
 };
 
-ordered_json graph_object(const network::Graph& graph) {
-  return {{"name", graph.name},
-          {"source", graph.source},
-          {"parameters", graph.total_parameters()},
-          {"trainable", graph.trainable_parameters()},
-          {"multiply_adds", graph.multiply_adds()}};
-}
-
-class NetworksListCommand final : public Command {
- public:
-  int run(const Call& call) override {
-    std::string text = fmt::format(
-        "{:<16} {:>12} {:>12} {:>15}  {}\n", "network", "parameters", "trainable", "multiply-adds", "source");
-    ordered_json json = ordered_json::array();
-    for (const auto& entry : network::builtin_networks()) {
-      const network::Graph graph = network::load_graph(entry.name);
-      text += fmt::format("{:<16} {:>12} {:>12} {:>15}  {}\n",
-                          entry.name,
-                          with_commas(graph.total_parameters()),
-                          with_commas(graph.trainable_parameters()),
-                          with_commas(graph.multiply_adds()),
-                          entry.source);
-      json.push_back(graph_object(graph));
-    }
-    call.terminal.result(text, json.dump(2) + "\n");
-    return 0;
-  }
-};
-
-class NetworkCommand : public Command {
- public:
-  std::vector<Positional> positionals() override {
-    return {{"network", "a built-in network or the path of a network file", &name_}};
-  }
-  int run(const Call& call) override {
-    show(network::load_graph(name_), call.terminal);
-    return 0;
-  }
-
- protected:
-  virtual void show(const network::Graph& graph, Terminal& terminal) = 0;
-
- private:
-  std::string name_;
-};
-
-class NetworksShowCommand final : public NetworkCommand {
-  void show(const network::Graph& graph, Terminal& terminal) override {
-    terminal.result(graph.toml, line_of({{"name", graph.name}, {"toml", graph.toml}}));
-  }
-};
-
-class NetworksTwinCommand final : public NetworkCommand {
-  void show(const network::Graph& graph, Terminal& terminal) override {
-    const std::string toml = network::dense_twin_toml(graph);
-    terminal.result(toml, line_of({{"twin_of", graph.name}, {"toml", toml}}));
-  }
-};
-
-class NetworksLayersCommand final : public Command {
- public:
-  int run(const Call& call) override {
-    const std::string text = network::layer_reference();
-    call.terminal.result(text, line_of({{"markdown", text}}));
-    return 0;
-  }
-};
-
-class NetworksSummaryCommand final : public NetworkCommand {
-  void show(const network::Graph& graph, Terminal& terminal) override {
-    ordered_json json = graph_object(graph);
-    for (const network::Layer& layer : graph.layers) {
-      const network::Shape& shape = layer.output_shape;
-      json["layers"].push_back(
-          {{"name", layer.name},
-           {"kind", network::to_text(layer.kind)},
-           {"output",
-            shape.is_flat ? ordered_json{shape.channels} : ordered_json{shape.channels, shape.height, shape.width}},
-           {"parameters", layer.trainable_parameters() + layer.buffers()},
-           {"multiply_adds", layer.multiply_adds()}});
-    }
-    terminal.result(network::summary_table(graph), json.dump(2) + "\n");
-  }
-};
-
 class DoctorCommand final : public ComputingCommand<DoctorCommand> {
  public:
   int compute(const Call& call) {
@@ -354,141 +331,6 @@ class DoctorCommand final : public ComputingCommand<DoctorCommand> {
     call.terminal.result(runtime::doctor_text(environment), runtime::environment_json(environment));
     return environment.blas_is_slow || !environment.blas_is_right ? 1 : 0;
   }
-};
-
-/// A bench that needs no words of its own.
-template <class Self>
-class BenchCommand : public ComputingCommand<Self> {
- public:
-  void bind(OptionSet& options) override { bench_.bind(options); }
-  int compute(const Call& call) {
-    const benchmarks::BenchReport report = static_cast<Self*>(this)->measure(call.terminal);
-    call.terminal.result(report.text, report.json);
-    return 0;
-  }
-
- protected:
-  benchmarks::BenchOptions bench_;
-};
-
-class BenchTrainCommand final : public BenchCommand<BenchTrainCommand> {
- public:
-  void bind(OptionSet& options) override {
-    BenchCommand::bind(options);
-    options.add(
-        &bench_.machine_rates,
-        {.name = "machine-rates", .help = "measure what the machine computes at most, too, and give shares of it"});
-  }
-  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_train(bench_, listener); }
-};
-
-class BenchEvalCommand final : public BenchCommand<BenchEvalCommand> {
- public:
-  void bind(OptionSet& options) override {
-    BenchCommand::bind(options);
-    options.add(&faces_,
-                {.name = "faces",
-                 .help = "number of faces; FER2013 has 7,178 that are not for training",
-                 .minimum = 1,
-                 .maximum = 1e7});
-  }
-  benchmarks::BenchReport measure(ProgressListener& listener) {
-    return benchmarks::bench_eval(bench_, faces_, listener);
-  }
-
- private:
-  int64_t faces_ = 7178;
-};
-
-class BenchLatencyCommand final : public BenchCommand<BenchLatencyCommand> {
- public:
-  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_latency(bench_, listener); }
-};
-
-class BenchMemoryCommand final : public BenchCommand<BenchMemoryCommand> {
- public:
-  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_memory(bench_, listener); }
-};
-
-class BenchStartCommand final : public BenchCommand<BenchStartCommand> {
- public:
-  void bind(OptionSet& options) override {
-    options.group("bench");
-    options.add(&runs_, {.name = "runs", .help = "starts of each program", .minimum = 1, .maximum = 1000});
-    options.add(&bench_.python,
-                {.name = "python", .help = "Python that has PyTorch; an empty text leaves the comparison out"});
-  }
-  benchmarks::BenchReport measure(ProgressListener& listener) {
-    return benchmarks::bench_start(bench_, runs_, listener);
-  }
-
- private:
-  int64_t runs_ = 11;
-};
-
-class BenchExplainCommand final : public BenchCommand<BenchExplainCommand> {
- public:
-  void bind(OptionSet& options) override {
-    options.group("bench");
-    options.add(&bench_.rounds,
-                {.name = "rounds", .help = "times that everything is measured", .minimum = 1, .maximum = 100});
-    options.add(
-        &bench_.threads,
-        {.name = "threads", .help = "threads to compute with; 0 takes all cores", .minimum = 0, .maximum = 1024});
-    options.add(&faces_,
-                {.name = "faces",
-                 .help = "faces for Grad-CAM; FER2013 has 7,178 that are not for training",
-                 .minimum = 16,
-                 .maximum = 1e6});
-  }
-  benchmarks::BenchReport measure(ProgressListener& listener) {
-    return benchmarks::bench_explain(bench_, faces_, listener);
-  }
-
- private:
-  int64_t faces_ = 1024;
-};
-
-class BenchAllCommand final : public BenchCommand<BenchAllCommand> {
- public:
-  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_all(bench_, listener); }
-};
-
-class BenchScalingCommand final : public BenchCommand<BenchScalingCommand> {
- public:
-  void bind(OptionSet& options) override {
-    scaling_.bind(options);
-    options.add(&bench_.batch_size,
-                {.name = "batch-size",
-                 .help = "faces per step where the batch is not what is varied",
-                 .minimum = 2,
-                 .maximum = 65536});
-    options.add(&bench_.python, {.name = "python", .help = "Python that has PyTorch"});
-    options.add(&bench_.threads,
-                {.name = "threads",
-                 .help = "threads where they are not what is varied, and the most of them; 0 takes all cores",
-                 .minimum = 0,
-                 .maximum = 1024});
-  }
-  std::vector<Positional> positionals() override {
-    return {{"network", "a built-in network or the path of a network file", &network_}};
-  }
-  benchmarks::BenchReport measure(ProgressListener& listener) {
-    return benchmarks::bench_scaling(network_, bench_, scaling_, listener);
-  }
-
- private:
-  std::string network_;
-  benchmarks::ScalingOptions scaling_;
-};
-
-class BenchCsvCommand final : public BenchCommand<BenchCsvCommand> {
- public:
-  std::vector<Positional> positionals() override { return {{"csv", "a csv of faces", &csv_}}; }
-  benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_csv(csv_, bench_, listener); }
-
- private:
-  std::string csv_;
 };
 
 class ReferenceCommand final : public Command {
@@ -546,50 +388,18 @@ const std::vector<CommandSpec>& command_table() {
         {"eval", "Networks", "judge weights on labeled faces", make<EvalCommand>()},
         {"compare",
          "Networks",
-         "are two runs different beyond chance? McNemar and paired bootstrap",
+         "do runs differ beyond chance? McNemar, paired bootstrap; seeds as mean and deviation",
          make<CompareCommand>()},
+        {"runs", "Networks", "list the runs of a folder: network, data, accuracy, date, state", make<RunsCommand>()},
         {"report", "Networks", "write a run's report.html again", make<ReportCommand>()},
-        {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()},
-        {"networks list", "Networks", "the built-in networks with their sizes", make<NetworksListCommand>()},
-        {"networks layers",
-         "Networks",
-         "every layer of a network file with its keys, ranges and defaults",
-         make<NetworksLayersCommand>()},
-        {"networks show", "Networks", "a network's file, ready to copy and change", make<NetworksShowCommand>()},
-        {"networks summary", "Networks", "layers, shapes, parameters, multiply-adds", make<NetworksSummaryCommand>()},
-        {"networks twin",
-         "Networks",
-         "a dense network with as many parameters, as a network file",
-         make<NetworksTwinCommand>()}};
+        {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()}};
+    for (CommandSpec& command : network_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : model_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : export_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
-    commands.push_back({"bench all",
-                        "Measuring",
-                        "training, evaluation, latency, memory and start beside PyTorch",
-                        make<BenchAllCommand>()});
-    commands.push_back(
-        {"bench train", "Measuring", "faces/s of training beside PyTorch, in one run", make<BenchTrainCommand>()});
-    commands.push_back(
-        {"bench eval", "Measuring", "seconds to evaluate a test set beside PyTorch", make<BenchEvalCommand>()});
-    commands.push_back(
-        {"bench latency", "Measuring", "milliseconds for one face beside PyTorch", make<BenchLatencyCommand>()});
-    commands.push_back(
-        {"bench memory", "Measuring", "peak memory of training beside PyTorch", make<BenchMemoryCommand>()});
-    commands.push_back(
-        {"bench start", "Measuring", "milliseconds that the program takes to start", make<BenchStartCommand>()});
-    commands.push_back({"bench explain",
-                        "Measuring",
-                        "seconds of explanations beside bare passes and a plain loop",
-                        make<BenchExplainCommand>()});
-    commands.push_back({"bench scaling",
-                        "Measuring",
-                        "how the cost grows with batch, threads, image, width and data",
-                        make<BenchScalingCommand>()});
-    commands.push_back(
-        {"bench csv", "Measuring", "MB/s of reading a csv beside pandas + numpy", make<BenchCsvCommand>()});
+    for (CommandSpec& command : bench_commands()) commands.push_back(std::move(command));
     commands.push_back(
         {"reference", "Help", "this command reference as Markdown (docs/cli.md)", make<ReferenceCommand>()});
     commands.push_back({"completion",

@@ -53,6 +53,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
                  .help = "put the methods to the test instead of drawing maps: one table and one plot over all faces; "
                          "by default every method on random:50"});
     figure_.bind(options);
+    bind_pictures(options, pictures_);
   }
   std::vector<Positional> positionals() override { return {weights_word(look_), data_word(look_)}; }
   int compute(const Call& call) {
@@ -92,6 +93,7 @@ class ExplainCommand final : public ComputingCommand<ExplainCommand> {
   figures::MapFigure figure_;
   int64_t sheet_ = 0;
   bool evaluate_ = false;
+  bool pictures_ = true;
 };
 
 class MethodsCommand final : public ComputingCommand<MethodsCommand> {
@@ -129,6 +131,7 @@ class InsideCommand final : public ComputingCommand<InsideCommand<FigureOfKind>>
           {.name = "data", .help = "csv or folder of faces, or drawn:COUNT, for --ascent-start faces and mean-face"});
     }
     figure_.bind(options);
+    bind_pictures(options, pictures_);
   }
   std::vector<Positional> positionals() override {
     std::vector<Positional> words{weights_word(look_)};
@@ -160,6 +163,7 @@ class InsideCommand final : public ComputingCommand<InsideCommand<FigureOfKind>>
 
   figures::ExplainRunOptions look_;
   FigureOfKind figure_;
+  bool pictures_ = true;
 };
 
 template <class FigureOfKind>

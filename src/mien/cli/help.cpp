@@ -120,7 +120,8 @@ std::string flag_name(const OptionSet::Entry& option) {
 
 std::string usage_line(const CommandSpec& spec, Command& command) {
   std::string line = "mien " + spec.name;
-  for (const Positional& word : command.positionals()) line += " " + upper(word.name);
+  for (const Positional& word : command.positionals())
+    line += " " + upper(word.name) + (word.more != nullptr ? "..." : "");
   return line + " [options]";
 }
 

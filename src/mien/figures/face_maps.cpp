@@ -153,7 +153,10 @@ void MapOptions::bind(OptionSet& options) {
               {.name = "method",
                .help = "explanation methods (`mien methods` lists them), separated by commas, or all that are "
                        "defined for the network"});
-  options.add(&target, {.name = "target", .help = "class that is explained: predicted, label, or a class's name"});
+  options.add(&target,
+              {.name = "target",
+               .help = "class that is explained: predicted, label, or a class's name; a list (happy,label,...) has one "
+                       "for each face"});
   options.add(&score,
               {.name = "score",
                .help = "number that is explained: the class's logit, its probability, or the sum of all logits",
@@ -215,8 +218,14 @@ void MapOptions::check(const network::Graph& graph) const {
 explain::AttributionRequest attribution_request(const MapOptions& options,
                                                 ExplainContext& context,
                                                 const std::vector<Face>& faces) {
+  const std::vector<std::string> wanted = split(options.target, ',');
+  if (wanted.size() > 1 && wanted.size() != faces.size()) {
+    throw_usage(fmt::format("--target names {} classes for {} faces", wanted.size(), faces.size()),
+                "one class for all faces, or as many as there are faces, in their order");
+  }
   std::vector<int64_t> targets;
-  for (const Face& face : faces) targets.push_back(target_of(options.target, context, face));
+  for (size_t i = 0; i < faces.size(); ++i)
+    targets.push_back(target_of(std::string(trim(wanted[wanted.size() > 1 ? i : 0])), context, faces[i]));
   return {.network = context.network(),
           .images = context.images(rows_of(faces)),
           .targets = at::tensor(targets),

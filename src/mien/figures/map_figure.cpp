@@ -150,12 +150,14 @@ std::vector<std::string> subtitle_of(const MapFigure& figure,
   std::string line = fmt::format("{}, {}", context.graph().name, source_name(context));
   if (!shown.is_one_face) {
     const std::string& target = figure.map.target;
-    line += "; explained: " + (first.score == "sum" ? "the sum of all scores"
-                                                    : fmt::format("the {} of the class {}",
-                                                                  first.score,
-                                                                  target == "predicted" ? "that the network predicts"
-                                                                  : target == "label"   ? "of the label"
-                                                                                        : target));
+    line += "; explained: " + (first.score == "sum"
+                                   ? "the sum of all scores"
+                                   : fmt::format("the {} of the class {}",
+                                                 first.score,
+                                                 target == "predicted"                   ? "that the network predicts"
+                                                 : target == "label"                     ? "of the label"
+                                                 : target.find(',') != std::string::npos ? "named for each face"
+                                                                                         : target));
   } else if (first.score != "sum") {
     line += fmt::format("; probability of {}: {:.3f}",
                         context.class_name(first.target),

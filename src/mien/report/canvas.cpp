@@ -34,15 +34,18 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+constexpr std::string_view kUnwanted = "unwanted";  ///< set by --no-pictures
+
 }  // namespace
 
 bool pictures_are_off() {
   const char* const wish = std::getenv("MIEN_PICTURES");
-  return wish != nullptr && std::string_view(wish) == "off";
+  return wish != nullptr && (std::string_view(wish) == "off" || std::string_view(wish) == kUnwanted);
 }
 
 std::string why_no_pictures() {
-  if (can_draw()) return "";
+  const char* const wish = std::getenv("MIEN_PICTURES");
+  if (can_draw() || (wish != nullptr && std::string_view(wish) == kUnwanted)) return "";
   return pictures_are_off() ? "no pictures, because MIEN_PICTURES=off stands in the environment"
                             : "no pictures: this build of mien draws none (build with -DMIEN_WITH_VISION=ON)";
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace mien::runs {
@@ -20,5 +21,9 @@ ComparisonText compare_runs(const std::filesystem::path& first,
                             const std::filesystem::path& second,
                             const std::string& part,
                             const std::string& labels = "first");
+
+/// The same for any number of folders, at least two: rates of each on the faces that all were judged on, each against
+/// the first, and mean and standard deviation of those that differ only in their seeds. Labels are those of the first.
+ComparisonText compare_all(std::span<const std::filesystem::path> folders, const std::string& part);
 
 }  // namespace mien::runs

@@ -1,6 +1,9 @@
 #include "mien/runs/evaluate_run.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
@@ -14,22 +17,31 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
+#include "mien/runs/load_faces.h"
 
 namespace mien::runs {
 namespace {
 
 using evaluation::Predictions;
 
+constexpr const char* kAny = "any";
+constexpr int32_t kAnyClass = -1;
+
 /// "row 12", or the file's name without its folders.
 std::string short_face_name(const data::Dataset& dataset, int64_t index) {
   return std::filesystem::path(dataset.face_name(index)).filename().string();
 }
 
+/// Faces with what was said of them; the tiles show the pixels.
+struct Tiles {
+  std::vector<std::vector<uint8_t>> pixels;
+  std::vector<report::Tile> tiles;
+};
+
 /// Faces of `predictions` at `positions` with what was said of them.
-std::vector<report::Tile> tiles(const Predictions& predictions,
-                                const data::Dataset& dataset,
-                                std::span<const int64_t> positions) {
-  std::vector<report::Tile> result;
+Tiles tiles(const Predictions& predictions, const data::Dataset& dataset, std::span<const int64_t> positions) {
+  Tiles result;
+  result.pixels.reserve(positions.size());
   for (const int64_t i : positions) {
     const int64_t index = dataset.index_of(predictions.rows[static_cast<size_t>(i)]).value();
     const int32_t predicted = predictions.predicted(i);
@@ -43,7 +55,8 @@ std::vector<report::Tile> tiles(const Predictions& predictions,
       if (predicted != label) caption += "\nis " + names[static_cast<size_t>(label)];
     }
     caption += fmt::format("{}{}", frame == report::TileFrame::wrong ? ", " : "\n", short_face_name(dataset, index));
-    result.push_back({.image = dataset.image(index), .caption = caption, .frame = frame});
+    result.pixels.push_back(tile_pixels(dataset, index));
+    result.tiles.push_back({.image = result.pixels.back(), .caption = caption, .frame = frame});
   }
   return result;
 }
@@ -89,11 +102,11 @@ struct Evaluated {
 void draw_galleries(const Evaluated& of, const std::vector<evaluation::TopLoss>& losses) {
   std::vector<int64_t> positions;
   for (const auto& loss : losses) positions.push_back(loss.index);
-  std::vector<report::Tile> shown = tiles(of.predictions, of.dataset, positions);
-  for (size_t i = 0; i < shown.size(); ++i) shown[i].caption += fmt::format("\nloss {:.2f}", losses[i].loss);
-  if (!shown.empty())
+  Tiles shown = tiles(of.predictions, of.dataset, positions);
+  for (size_t i = 0; i < losses.size(); ++i) shown.tiles[i].caption += fmt::format("\nloss {:.2f}", losses[i].loss);
+  if (!losses.empty())
     report::write_gallery(of.file("top_losses"),
-                          shown,
+                          shown.tiles,
                           5,
                           fmt::format("The {} largest losses, each face once: {}", positions.size(), of.title()),
                           of.dataset.height,
@@ -101,11 +114,31 @@ void draw_galleries(const Evaluated& of, const std::vector<evaluation::TopLoss>&
   positions.clear();
   for (int64_t i = 0; i < std::min<int64_t>(16, of.predictions.size()); ++i) positions.push_back(i);
   report::write_gallery(of.folder / fmt::format("{}_batch0_pred.png", of.part),
-                        tiles(of.predictions, of.dataset, positions),
+                        tiles(of.predictions, of.dataset, positions).tiles,
                         8,
                         fmt::format("The first {} faces with predictions", of.shown()),
                         of.dataset.height,
                         of.dataset.width);
+}
+
+/// Positions of faces of class `truth` that were taken for `predicted`, the surest first; "any" is every other class.
+std::vector<int64_t> members_of_cell(const Predictions& predictions, int32_t truth, int32_t predicted, int64_t most) {
+  if (truth != kAnyClass && predicted != kAnyClass)
+    return evaluation::cell_members(predictions, truth, predicted, most);
+  std::vector<int64_t> members;
+  for (int64_t i = 0; i < predictions.size(); ++i) {
+    const int32_t label = predictions.labels[static_cast<size_t>(i)];
+    const bool is_of_row = truth == kAnyClass ? label != predicted : label == truth;
+    const bool is_of_column =
+        predicted == kAnyClass ? predictions.predicted(i) != truth : predictions.predicted(i) == predicted;
+    if (predictions.is_labeled(i) && is_of_row && is_of_column) members.push_back(i);
+  }
+  const auto sureness = [&](int64_t i) {
+    return predictions.probability_row(i)[static_cast<size_t>(predictions.predicted(i))];
+  };
+  std::stable_sort(members.begin(), members.end(), [&](int64_t a, int64_t b) { return sureness(a) > sureness(b); });
+  members.resize(std::min(members.size(), static_cast<size_t>(most)));
+  return members;
 }
 
 /// A gallery of each asked-for cell of the confusion matrix.
@@ -114,17 +147,23 @@ void draw_cells(const Evaluated& of,
                 int64_t faces,
                 ProgressListener& listener) {
   for (const auto& [truth, predicted] : cells) {
-    const std::string& is = of.predictions.class_names[static_cast<size_t>(truth)];
-    const std::string& taken_for = of.predictions.class_names[static_cast<size_t>(predicted)];
-    const auto members = evaluation::cell_members(of.predictions, truth, predicted, faces);
+    const auto name = [&](int32_t label) {
+      return label == kAnyClass ? std::string(kAny) : of.predictions.class_names[static_cast<size_t>(label)];
+    };
+    const std::string is = name(truth);
+    const std::string taken_for = name(predicted);
+    const auto members = members_of_cell(of.predictions, truth, predicted, faces);
     if (members.empty()) {
       listener.line(fmt::format("no {} face is {} taken for {}: no gallery", of.shown(), is, taken_for));
       continue;
     }
     report::write_gallery(of.file(fmt::format("{}_as_{}", is, taken_for)),
-                          tiles(of.predictions, of.dataset, members),
+                          tiles(of.predictions, of.dataset, members).tiles,
                           3,
-                          fmt::format("{} taken for {}: {}", is, taken_for, of.title()),
+                          fmt::format("{} taken for {}: {}",
+                                      truth == kAnyClass ? "faces of other classes" : is,
+                                      predicted == kAnyClass ? "another class" : taken_for,
+                                      of.title()),
                           of.dataset.height,
                           of.dataset.width);
   }
@@ -148,6 +187,21 @@ std::string part_file(const std::string& stem, const std::string& ending, const 
   return part == "val" || part == "eval" ? stem + ending : stem + "_" + part + ending;
 }
 
+double sample_deviation(std::span<const double> rates) {
+  const double mean = std::accumulate(rates.begin(), rates.end(), 0.0) / static_cast<double>(rates.size());
+  double squares = 0;
+  for (const double rate : rates) squares += (rate - mean) * (rate - mean);
+  return rates.size() < 2 ? std::numeric_limits<double>::quiet_NaN()
+                          : std::sqrt(squares / static_cast<double>(rates.size() - 1));
+}
+
+std::string mean_text(std::span<const double> rates) {
+  const double mean = std::accumulate(rates.begin(), rates.end(), 0.0) / static_cast<double>(rates.size());
+  if (rates.size() < 2) return fmt::format("{:.2f} % (1 run)", 100 * mean);
+  return fmt::format(
+      "mean {:.2f} %, standard deviation {:.2f} % ({} runs)", 100 * mean, 100 * sample_deviation(rates), rates.size());
+}
+
 std::string rate_text(double rate, const evaluation::Interval& interval) {
   return fmt::format(
       "{:.2f} % (95 % interval {:.2f} to {:.2f} %)", 100 * rate, 100 * interval.low, 100 * interval.high);
@@ -157,8 +211,11 @@ std::pair<int32_t, int32_t> parse_cell(const std::string& text, std::span<const 
   const std::vector<std::string> parts = split(text, ':');
   if (parts.size() != 2)
     throw_usage(fmt::format("--gallery-cells: {} is not of the form true:predicted", quote_sample(text)),
-                "for example sad:neutral");
+                "for example sad:neutral, fear:any or any:sad");
+  if (parts[0] == kAny && parts[1] == kAny)
+    throw_usage("--gallery-cells: any:any names no class", "for example sad:neutral, fear:any or any:sad");
   const auto index = [&](const std::string& name) {
+    if (name == kAny) return kAnyClass;
     const auto found = std::find(class_names.begin(), class_names.end(), name);
     if (found == class_names.end())
       throw_usage(fmt::format("--gallery-cells: {} is no class", quote_sample(name)), suggestion(name, class_names));
@@ -195,7 +252,7 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
                evaluation::most_confused_csv(evaluation::most_confused(metrics.confusion, 20), names));
   const auto losses = distinct_losses(predictions, dataset, options.top_losses);
   write_atomic(file("top_losses", ".csv"), evaluation::top_losses_csv(losses, names));
-  if (!report::can_draw()) listener.warning(report::why_no_pictures());
+  if (const std::string why = report::why_no_pictures(); !why.empty()) listener.warning(why);
   const Evaluated evaluated{predictions, dataset, metrics, folder, part};
   report::draw_or_warn(listener, [&] { draw_metrics(evaluated); });
   report::draw_or_warn(listener, [&] { draw_galleries(evaluated, losses); });

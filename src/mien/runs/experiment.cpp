@@ -72,7 +72,8 @@ void RunEvaluationOptions::bind_pictures(OptionSet& options) {
   bind_views(options, views, flip_average);
   options.add(&cells,
               {.name = "gallery-cells",
-               .help = "galleries of misclassified faces to make, each as true:predicted, such as sad:neutral",
+               .help = "galleries of misclassified faces to make, each as true:predicted, such as sad:neutral; "
+                       "any stands for every other class (fear:any, any:sad)",
                .aliases = {"cells"},
                .level = OptionLevel::common});
   options.add(&gallery_faces, {.name = "gallery-faces", .help = "faces in each gallery", .minimum = 1, .maximum = 400});

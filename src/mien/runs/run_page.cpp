@@ -234,6 +234,15 @@ std::vector<std::string> paired_tests(const std::vector<RunSummary>& runs) {
 
 }  // namespace
 
+/// What one of the ensemble's networks alone does, over their seeds.
+std::string members_text(const EnsembleSummary& ensemble) {
+  std::vector<double> rates;
+  for (const RunSummary& member : ensemble.members) {
+    if (member.judged() != nullptr) rates.push_back(member.judged()->accuracy);
+  }
+  return rates.empty() ? "" : fmt::format("Accuracy of a single member: {}.", mean_text(rates));
+}
+
 report::HtmlTable comparison_table(const std::vector<RunSummary>& runs) {
   std::vector<std::string> header;
   for (const Column& column : kColumns) header.emplace_back(column.name);
@@ -352,7 +361,8 @@ void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener&) {
   add_figure(voting, ensemble.folder / "confusion_matrix_vote.png", "Confusion matrix of the vote, counts");
   add_figure(voting, ensemble.folder / "top_losses_vote.png", "The faces the vote was most wrong about");
   page.sections.push_back(std::move(voting));
-  page.sections.push_back({.title = "The members", .tables = {comparison_table(ensemble.members)}});
+  page.sections.push_back(
+      {.title = "The members", .paragraphs = {members_text(ensemble)}, .tables = {comparison_table(ensemble.members)}});
   report::write_report(ensemble.folder / "report.html", page);
 }
 
@@ -403,7 +413,8 @@ void write_recipe_page(const RecipePage& recipe,
   for (const EnsembleSummary& ensemble : ensembles) {
     ReportSection section{
         .title = fmt::format("Ensemble {}", ensemble.folder.filename().string()),
-        .paragraphs = {fmt::format("{} members, judged on {}.", ensemble.members.size(), ensemble.judged_on)}};
+        .paragraphs = {fmt::format("{} members, judged on {}.", ensemble.members.size(), ensemble.judged_on),
+                       members_text(ensemble)}};
     report::HtmlTable votes({"vote", "accuracy", "95 % interval", "macro F1"}, "Ways to combine the members");
     for (const VoteOutcome& outcome : ensemble.votes) {
       const Metrics& m = outcome.metrics;

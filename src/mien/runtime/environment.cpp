@@ -13,7 +13,6 @@
 #include <fmt/format.h>
 #include <link.h>
 #include <nlohmann/json.hpp>
-#include <torch/version.h>
 
 #include "mien/core/parallel.h"
 #include "mien/data/readers/image_io.h"
@@ -77,7 +76,7 @@ Environment environment() {
   return {.mien_version = kVersion,
           .mien_commit = kCommit,
           .compiler = fmt::format("g++ {}.{}", __GNUC__, __GNUC_MINOR__),
-          .libtorch_version = TORCH_VERSION,
+          .libtorch_version = kTorchVersion,
           .blas = blas_library(),
           .threads = at::get_num_threads(),
           .blas_kernels = blas_kernels(),

@@ -208,9 +208,10 @@ void FaithfulnessOptions::bind(OptionSet& options) {
                .maximum = 10000});
   options.add(
       &fill,
-      {.name = "fill",
+      {.name = "curve-hide",
        .help = "what hides a pixel: the image's mean, black, zero (the network's input 0), or the blurred image",
-       .choices = {"mean", "black", "zero", "blur"}});
+       .choices = {"mean", "black", "zero", "blur"},
+       .aliases = {"fill"}});
   options.add(&blur_deviation,
               {.name = "blur-deviation",
                .help = "width of the blur that insertion starts from",

@@ -111,11 +111,12 @@ void GradientOptions::bind(OptionSet& options) {
                .maximum = 1000,
                .source = "zennit, Captum"});
   options.add(&lrp_alpha,
-              {.name = "lrp-alpha",
+              {.name = "lrp-alpha-value",
                .help = "weight of positive contributions in lrp-alpha-beta; negative ones get beta, which is alpha - 1",
                .minimum = 1,
                .maximum = 1000,
-               .source = "zennit; Bach et al. 2015, equation 60"});
+               .source = "zennit; Bach et al. 2015, equation 60",
+               .aliases = {"lrp-alpha"}});
   options.add(&lrp_batch_norm,
               {.name = "lrp-batch-norm",
                .help = "batch norm in layer-wise relevance propagation: folded into the weights beside it, or a layer "
