@@ -1,7 +1,10 @@
 #include "mien/data/readers/image_io.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "data/data_testing.h"
 #include <sys/stat.h>
@@ -78,6 +81,90 @@ TEST_F(ImageIo, RefusesPicturesOfEveryFormatThatAreCut) {
     problem_of("cut.pgm", std::string_view(pgm).substr(0, pgm.size() * part / 10));
   }
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "a decoder's own lines reach the terminal";
+}
+
+/// Bytes written as hexadecimal digits.
+std::string bytes_of(std::string_view hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  return bytes;
+}
+
+/// A number as `size` bytes, the lowest first.
+std::string little(uint32_t value, int size) {
+  std::string bytes;
+  for (int i = 0; i < size; ++i) bytes += static_cast<char>(value >> (8 * i));
+  return bytes;
+}
+
+std::string gray_bmp(const std::vector<uint8_t>& pixels) {  // 8x8, upside down as bmp is, 24 bits
+  std::string bytes = "BM" + little(54 + 192, 4) + little(0, 4) + little(54, 4) + little(40, 4) + little(8, 4) +
+                      little(8, 4) + little(1, 2) + little(24, 2) + std::string(24, '\0');
+  for (size_t y = 8; y-- > 0;) {
+    for (size_t x = 0; x < 8; ++x) bytes += std::string(3, static_cast<char>(pixels[8 * y + x]));
+  }
+  return bytes;
+}
+
+std::string gray_tif(const std::vector<uint8_t>& pixels) {  // 8x8, one strip, the directory first
+  const std::vector<std::array<uint32_t, 3>> tags{{256, 3, 8},
+                                                  {257, 3, 8},
+                                                  {258, 3, 8},
+                                                  {259, 3, 1},
+                                                  {262, 3, 1},
+                                                  {273, 4, 122},
+                                                  {277, 3, 1},
+                                                  {278, 3, 8},
+                                                  {279, 4, 64}};
+  std::string bytes = "II*" + std::string(1, '\0') + little(8, 4) + little(static_cast<uint32_t>(tags.size()), 2);
+  for (const auto& [tag, type, value] : tags)
+    bytes += little(tag, 2) + little(type, 2) + little(1, 4) + little(value, 4);
+  bytes += little(0, 4);
+  return bytes + std::string(pixels.begin(), pixels.end());
+}
+
+TEST_F(ImageIo, ReadsBmpTifAndWebpAndRefusesThemWhereTheyAreCut) {
+  const std::string webp = bytes_of(
+      "5249464632000000574542505650384c250000002f07c00100cd6444ff0366dab61999fcedf68f3fb0808888091834274182040912"
+      "24e8a30100");
+  testing::internal::CaptureStderr();
+  for (const auto& [name, bytes] : std::vector<std::pair<std::string, std::string>>{
+           {"a.bmp", gray_bmp(pattern(64))}, {"a.tif", gray_tif(pattern(64))}, {"a.webp", webp}}) {
+    EXPECT_EQ(read_gray_image(folder_.write(name, bytes)).pixels, pattern(64)) << name;
+    for (size_t part = 1; part < 12; ++part)
+      problem_of("cut_" + name, std::string_view(bytes).substr(0, bytes.size() * part / 12));
+    problem_of("cut_" + name, std::string_view(bytes).substr(0, bytes.size() - 2));
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "a decoder's own lines reach the terminal";
+}
+
+TEST_F(ImageIo, ReadsCmykAsTheColorsThatItPrints) {
+  const auto path = folder_.write(
+      "inks.jpg",
+      bytes_of("ffd8ffee000e41646f626500640000000000ffdb004300030202030202030303030403030405080505040405"
+               "0a070706080c0a0c0c0b0a0b0b0d0e12100d0e110e0b0b1016101113141515150c0f171816141812141514ffc00014080008"
+               "0008044311004d11005911004b1100ffc40014000100000000000000000000000000000009ffc40014100100000000000000"
+               "000000000000000000ffda000e0443004d0059004b00003f0054c550aa2a6fffd9"));
+  const RgbImage red = read_rgb_image(path);
+  ASSERT_EQ(red.pixels.size(), 3U * 64);
+  EXPECT_GE(red.pixels[0], 250);
+  EXPECT_LE(red.pixels[1], 5);
+  EXPECT_LE(red.pixels[2], 5);
+  EXPECT_NEAR(read_gray_image(path).pixels[0], 76, 2);
+}
+
+TEST_F(ImageIo, DropsAlphaAndKeepsTheColorsBelowIt) {
+  const auto color = folder_.write(
+      "alpha.png",
+      bytes_of("89504e470d0a1a0a0000000d4948445200000002000000020806000000"
+               "72b60d24000000164944415478da63f8cf0004ff191a40e47f4e4e4e46002d3c0499f6d7abf90000000049454e44ae426082"));
+  EXPECT_EQ(read_rgb_image(color).pixels, (std::vector<uint8_t>{255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9}));
+  const auto gray = folder_.write(
+      "gray_alpha.png",
+      bytes_of("89504e470d0a1a0a0000000d4948445200000002000000020804000000"
+               "d8bfc5af000000124944415478da63e06210f9cf20d7a0c10800093301e57ec78a0a0000000049454e44ae426082"));
+  EXPECT_EQ(read_gray_image(gray).pixels, (std::vector<uint8_t>{10, 20, 30, 40}));
 }
 
 TEST_F(ImageIo, LooksAtTheFirstBytesBeforeADecoderSeesTheFile) {
