@@ -14,6 +14,7 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
+#include "mien/runs/face_sheets.h"
 
 namespace mien::runs {
 namespace {
@@ -196,6 +197,9 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
   const auto losses = distinct_losses(predictions, dataset, options.top_losses);
   write_atomic(file("top_losses", ".csv"), evaluation::top_losses_csv(losses, names));
   if (!report::can_draw()) listener.warning(report::why_no_pictures());
+  std::vector<int64_t> faces;
+  for (const int64_t row : predictions.rows) faces.push_back(dataset.index_of(row).value());
+  report::draw_or_warn(listener, [&] { write_face_sheets(folder, part, dataset, faces); });
   const Evaluated evaluated{predictions, dataset, metrics, folder, part};
   report::draw_or_warn(listener, [&] { draw_metrics(evaluated); });
   report::draw_or_warn(listener, [&] { draw_galleries(evaluated, losses); });
