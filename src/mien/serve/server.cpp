@@ -4,12 +4,12 @@
 #include <chrono>
 #include <map>
 #include <mutex>
-#include <random>
 #include <thread>
 
 #include <fmt/format.h>
 #include <httplib.h>
 #include <nlohmann/json.hpp>
+#include <sys/random.h>
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
@@ -35,11 +35,14 @@ constexpr const char* kPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// 128 bits of the system's randomness: a secret must not be repeatable.
 std::string random_token() {
-  std::random_device device;
+  uint8_t bytes[16];
+  if (::getrandom(bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes))
+    throw_failed("the system gives no random numbers for a token", "--token sets one");
   std::string token;
-  for (int i = 0; i < 8; ++i) token += fmt::format("{:08x}", device());
-  return token.substr(0, 32);
+  for (const uint8_t byte : bytes) token += fmt::format("{:02x}", byte);
+  return token;
 }
 
 void fail(Response& response, int status, const std::string& message) {
@@ -339,8 +342,10 @@ std::string Server::address() const {
 void Server::run(const std::function<bool()>& is_over) {
   std::atomic<bool> has_ended = false;
   std::thread watcher([&] {
-    while (!has_ended && !is_over()) std::this_thread::sleep_for(milliseconds(250));
-    parts_->http.stop();
+    while (!has_ended) {
+      if (is_over()) parts_->http.stop();  // does nothing before listening has begun: hence again and again
+      std::this_thread::sleep_for(milliseconds(100));
+    }
   });
   parts_->http.listen_after_bind();
   has_ended = true;

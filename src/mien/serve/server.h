@@ -23,7 +23,7 @@ class Server {
   const std::string& token() const;
   /// What a browser opens, token included where one is needed.
   std::string address() const;
-  /// Answers until `stop` or, asked four times a second, `is_over` says so.
+  /// Answers until `stop` or, asked ten times a second, `is_over` says so.
   void run(const std::function<bool()>& is_over);
   void stop();
 
