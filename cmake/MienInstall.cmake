@@ -36,7 +36,7 @@ set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmien-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libtorch-dev, libonnx-dev, libprotobuf-dev, libfmt-dev, libtomlplusplus-dev, libopencv-dev, libjpeg-dev, libpng-dev, libpango1.0-dev, pkgconf")
+    "libtorch-dev, libonnx-dev, libprotobuf-dev, libfmt-dev, libtomlplusplus-dev, libopencv-dev, libjpeg-dev, libpng-dev, libpango1.0-dev, libcpp-httplib-dev, pkgconf")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
     "library to train, judge and explain facial-expression classifiers\n Headers, static libraries and CMake files: find_package(Mien).")
 include(CPack)

@@ -72,7 +72,7 @@ TEST(Figures, OfATrainedRunStandInItsReport) {
   const auto done = run_recipe(load_recipe(file.string()), flags, {}, silent_listener());
   ASSERT_TRUE(done);
   EXPECT_EQ(runs::read_figures(*done / "r").size(), 1U);
-  EXPECT_TRUE(contains(read_text(*done / "report.html"), "Looked inside"));
+  EXPECT_TRUE(contains(read_text(*done / "report.html"), "\"file\":\"look.png\""));
   EXPECT_TRUE(contains(read_text(*done / "r" / "report.html"), "saliency of 2 faces"));
 }
 

@@ -123,8 +123,8 @@ TEST_F(Ensemble, PredictsByItsFolderAsItsMembersDoByTheirs) {
 }
 
 TEST_F(Ensemble, NeverCallsHeldOutRowsPublicTest) {
-  EXPECT_TRUE(contains(read_text(run_ / "member01" / "report.html"), "Judged on held-out rows"));
-  EXPECT_FALSE(contains(read_text(run_ / "member01" / "report.html"), "Judged on PublicTest"));
+  EXPECT_TRUE(contains(read_text(run_ / "member01" / "report.html"), "\"judged_on\":\"held-out\""));
+  EXPECT_FALSE(contains(read_text(run_ / "member01" / "report.html"), "\"judged_on\":\"PublicTest\""));
 }
 
 TEST_F(Ensemble, IsComparedWithAMember) {

@@ -67,7 +67,10 @@ TEST_F(FinishedRun, HoldsEveryFileOfARunFolder) {
                   "top_losses.png",
                   "train_batch0.png",
                   "val_batch0_pred.png",
-                  "calibration.png"});
+                  "calibration.png",
+                  "faces/val.json",
+                  "faces/public_test-0.webp",
+                  "faces/examples.json"});
   }
   for (const std::string& name : files) {
     EXPECT_TRUE(fs::exists(run_ / name)) << name;

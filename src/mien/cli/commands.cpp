@@ -28,6 +28,7 @@
 #include "mien/runs/run_page.h"
 #include "mien/runs/train_run.h"
 #include "mien/runtime/environment.h"
+#include "mien/serve/server.h"
 
 namespace mien::cli {
 namespace {
@@ -297,17 +298,43 @@ class RunsCommand final : public Command {
 
 class ReportCommand final : public ComputingCommand<ReportCommand> {
  public:
+  void bind(OptionSet& options) override {
+    options.group("report");
+    options.add(&plain_,
+                {.name = "plain",
+                 .help = "write pictures and tables without a script instead of the interactive page",
+                 .level = OptionLevel::common});
+  }
   std::vector<Positional> positionals() override {
     return {{"folder", "a finished folder of a run, an ensemble or a recipe", &folder_}};
   }
   int compute(const Call& call) {
-    const std::string page = recipes::report_task(folder_, call.terminal).string();
+    const std::string page =
+        recipes::report_task(folder_, call.terminal, plain_ ? runs::PageKind::plain : runs::PageKind::interactive)
+            .string();
     call.terminal.result("report: " + page, line_of({{"report", page}}));
     return 0;
   }
 
  private:
   std::string folder_;
+  bool plain_ = false;
+};
+
+class ServeCommand final : public ComputingCommand<ServeCommand> {
+ public:
+  void bind(OptionSet& options) override { options_.bind(options); }
+  std::vector<Positional> positionals() override {
+    return {{"folder", "finished folders of runs, ensembles or recipes, separated by commas", &folders_}};
+  }
+  int compute(const Call& call) {
+    serve::serve_task(split(folders_, ','), options_, call.terminal);
+    return 0;
+  }
+
+ private:
+  std::string folders_;
+  serve::ServeOptions options_;
 };
 
 class FindRateCommand final : public ComputingCommand<FindRateCommand> {
@@ -392,6 +419,7 @@ const std::vector<CommandSpec>& command_table() {
          make<CompareCommand>()},
         {"runs", "Networks", "list the runs of a folder: network, data, accuracy, date, state", make<RunsCommand>()},
         {"report", "Networks", "write a run's report.html again", make<ReportCommand>()},
+        {"serve", "Networks", "the same page live: ask the networks why, and change a face", make<ServeCommand>()},
         {"lr-find", "Networks", "look for a learning rate, with its curve", make<FindRateCommand>()}};
     for (CommandSpec& command : network_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : model_commands()) commands.push_back(std::move(command));

@@ -144,19 +144,12 @@ RecordedPage read_page(const std::filesystem::path& folder) {
 }
 
 /// Writes report.html of a recipe's folder from what the folder holds. Returns its runs but for ensembles.
-std::vector<runs::RunSummary> write_page(const std::filesystem::path& folder, ProgressListener& listener) {
-  const RecordedPage recorded = read_page(folder);
-  std::vector<runs::RunSummary> summaries;
-  std::vector<runs::EnsembleSummary> ensembles;
-  for (const std::string& name : recorded.run_folders) {
-    if (std::filesystem::exists(folder / name / "votes.json")) {
-      ensembles.push_back(runs::read_ensemble(folder / name));
-    } else {
-      summaries.push_back(runs::read_run(folder / name));
-    }
-  }
-  runs::write_recipe_page(recorded.page, summaries, ensembles, listener);
-  return summaries;
+std::vector<runs::RunSummary> write_page(const std::filesystem::path& folder,
+                                         ProgressListener& listener,
+                                         runs::PageKind kind) {
+  FolderContent content = read_folder(folder);
+  runs::write_recipe_page(*content.page, content.runs, content.ensembles, listener, kind);
+  return std::move(content.runs);
 }
 
 /// Trains, judges and explains one run into `folder`. Returns its folder's name; nothing if the user stopped it.
@@ -224,19 +217,47 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
   }
   record_page(folder, page, run_folders);
   folder.save("finished");
-  const std::vector<runs::RunSummary> summaries = write_page(folder.path(), listener);
+  const std::vector<runs::RunSummary> summaries = write_page(folder.path(), listener, runs::PageKind::interactive);
   if (summaries.size() > 1) listener.line(runs::comparison_text(summaries));
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
   return folder.path();
 }
 
-std::filesystem::path report_task(const std::filesystem::path& folder, ProgressListener& listener) {
-  if (std::filesystem::exists(folder / "recipe.toml")) {
-    write_page(folder, listener);
-  } else if (std::filesystem::exists(folder / "votes.json")) {
-    runs::write_ensemble_page(runs::read_ensemble(folder), listener);
+FolderContent read_folder(const std::filesystem::path& folder) {
+  FolderContent content;
+  const auto add = [&content](const std::filesystem::path& run) {
+    if (std::filesystem::exists(run / "votes.json")) {
+      content.ensembles.push_back(runs::read_ensemble(run));
+    } else {
+      content.runs.push_back(runs::read_run(run));
+    }
+  };
+  if (!std::filesystem::exists(folder / "recipe.toml")) {
+    add(folder);
+    return content;
+  }
+  const RecordedPage recorded = read_page(folder);
+  content.page = recorded.page;
+  for (const std::string& name : recorded.run_folders) add(folder / name);
+  return content;
+}
+
+std::string folder_document(const FolderContent& content, runs::PictureShelf& pictures) {
+  if (content.page) return runs::recipe_document(*content.page, content.runs, content.ensembles, pictures);
+  if (!content.ensembles.empty()) return runs::ensemble_document(content.ensembles.front(), pictures);
+  return runs::run_document(content.runs.front(), pictures);
+}
+
+std::filesystem::path report_task(const std::filesystem::path& folder,
+                                  ProgressListener& listener,
+                                  runs::PageKind kind) {
+  const FolderContent content = read_folder(folder);
+  if (content.page) {
+    runs::write_recipe_page(*content.page, content.runs, content.ensembles, listener, kind);
+  } else if (!content.ensembles.empty()) {
+    runs::write_ensemble_page(content.ensembles.front(), listener, kind);
   } else {
-    runs::write_run_page(runs::read_run(folder), listener);
+    runs::write_run_page(content.runs.front(), listener, kind);
   }
   return folder / "report.html";
 }

@@ -18,6 +18,7 @@
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
 #include "mien/runs/load_faces.h"
+#include "mien/runs/face_sheets.h"
 
 namespace mien::runs {
 namespace {
@@ -253,6 +254,9 @@ evaluation::Metrics evaluate_run(const Predictions& predictions,
   const auto losses = distinct_losses(predictions, dataset, options.top_losses);
   write_atomic(file("top_losses", ".csv"), evaluation::top_losses_csv(losses, names));
   if (const std::string why = report::why_no_pictures(); !why.empty()) listener.warning(why);
+  std::vector<int64_t> faces;
+  for (const int64_t row : predictions.rows) faces.push_back(dataset.index_of(row).value());
+  report::draw_or_warn(listener, [&] { write_face_sheets(folder, part, dataset, faces); });
   const Evaluated evaluated{predictions, dataset, metrics, folder, part};
   report::draw_or_warn(listener, [&] { draw_metrics(evaluated); });
   report::draw_or_warn(listener, [&] { draw_galleries(evaluated, losses); });

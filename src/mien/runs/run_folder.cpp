@@ -158,6 +158,15 @@ bool is_own_name(const std::string& name) {
   return false;
 }
 
+/// Whether write_face_sheets gives a file of faces/ this name.
+bool is_own_face_file(const std::string& name) {
+  for (const char* part : {"val", "public_test", "vote", "eval", "examples"}) {
+    if (name == fmt::format("{}.json", part)) return true;
+    if (name.starts_with(fmt::format("{}-", part)) && name.ends_with(".webp")) return true;
+  }
+  return false;
+}
+
 /// Removes the figures that explain/figures.json lists, with what lies beside them under the same name.
 void remove_figures(const fs::path& folder) {
   std::error_code error;
@@ -194,6 +203,11 @@ void remove_own_files(const fs::path& folder) {
     } else if (name == "checkpoint") {
       fs::remove(path / "last" / "state.safetensors", error);
       fs::remove(path / "last", error);
+      fs::remove(path, error);
+    } else if (name == "faces") {
+      for (fs::directory_iterator face(path, error), end; !error && face != end; face.increment(error)) {
+        if (is_own_face_file(face->path().filename().string())) fs::remove(face->path(), error);
+      }
       fs::remove(path, error);
     } else if (name == "explain") {
       remove_figures(path);

@@ -13,12 +13,14 @@
 #include "mien/evaluation/compare.h"
 #include "mien/evaluation/confusion.h"
 #include "mien/network/graph/graph.h"
+#include "mien/report/app_page.h"
 #include "mien/report/canvas.h"
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/report/run_report.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
+#include "mien/runs/run_document.h"
 #include "mien/runtime/environment.h"
 
 namespace mien::runs {
@@ -320,9 +322,21 @@ report::ReportSection how_to_repeat(const std::filesystem::path& folder) {
   return section;
 }
 
+void tell_left_out(const EmbeddedPictures& pictures, const std::filesystem::path& folder, ProgressListener& listener) {
+  if (pictures.left_out() > 0)
+    listener.line(fmt::format(
+        "{} pictures do not fit into one file: `mien serve {}` shows them all", pictures.left_out(), folder.string()));
+}
+
 }  // namespace
 
-void write_run_page(const RunSummary& run, ProgressListener&) {
+void write_run_page(const RunSummary& run, ProgressListener& listener, PageKind kind) {
+  if (kind == PageKind::interactive) {
+    EmbeddedPictures pictures;
+    const std::string json = run_document(run, pictures);
+    tell_left_out(pictures, run.folder, listener);
+    return report::write_app_page(run.folder / "report.html", run.name, json);
+  }
   report::RunReport page{.title = run.name,
                          .subtitle = fmt::format("{} on {}", run.network, run.data),
                          .facts = run_facts(run),
@@ -331,7 +345,13 @@ void write_run_page(const RunSummary& run, ProgressListener&) {
   report::write_report(run.folder / "report.html", page);
 }
 
-void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener&) {
+void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener& listener, PageKind kind) {
+  if (kind == PageKind::interactive) {
+    EmbeddedPictures pictures;
+    const std::string json = ensemble_document(ensemble, pictures);
+    tell_left_out(pictures, ensemble.folder, listener);
+    return report::write_app_page(ensemble.folder / "report.html", ensemble.folder.filename().string(), json);
+  }
   report::RunReport page{
       .title = ensemble.folder.filename().string(),
       .subtitle = fmt::format("{} networks by seed, judged on {}", ensemble.members.size(), ensemble.judged_on)};
@@ -369,7 +389,8 @@ void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener&) {
 void write_recipe_page(const RecipePage& recipe,
                        const std::vector<RunSummary>& runs,
                        const std::vector<EnsembleSummary>& ensembles,
-                       ProgressListener& listener) {
+                       ProgressListener& listener,
+                       PageKind kind) {
   report::RunReport page{.title = recipe.title, .subtitle = recipe.source};
   ReportSection data{.title = "The data", .paragraphs = {recipe.description}, .preformatted = recipe.class_table};
   add_figure(data, recipe.folder / "classes.png", "Faces of each class");
@@ -401,6 +422,12 @@ void write_recipe_page(const RecipePage& recipe,
       }
     });
     page.sections.push_back(std::move(comparison));
+  }
+  if (kind == PageKind::interactive) {
+    EmbeddedPictures pictures;
+    const std::string json = recipe_document(recipe, runs, ensembles, pictures);
+    tell_left_out(pictures, recipe.folder, listener);
+    return report::write_app_page(recipe.folder / "report.html", recipe.title, json);
   }
   for (const RunSummary& run : runs) {
     if (run.judged())

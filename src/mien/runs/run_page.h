@@ -11,11 +11,18 @@
 
 namespace mien::runs {
 
+enum class PageKind {
+  interactive,  ///< one file with a script and every face: matrix cells open their faces
+  plain,        ///< pictures and tables, no script
+};
+
 /// Writes report.html into a run's folder from what the folder holds.
-void write_run_page(const RunSummary& run, ProgressListener& listener);
+void write_run_page(const RunSummary& run, ProgressListener& listener, PageKind kind = PageKind::interactive);
 
 /// The same for an ensemble: members, votes, growth.
-void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener& listener);
+void write_ensemble_page(const EnsembleSummary& ensemble,
+                         ProgressListener& listener,
+                         PageKind kind = PageKind::interactive);
 
 /// What a recipe's report says besides its runs.
 struct RecipePage {
@@ -31,7 +38,8 @@ struct RecipePage {
 void write_recipe_page(const RecipePage& page,
                        const std::vector<RunSummary>& runs,
                        const std::vector<EnsembleSummary>& ensembles,
-                       ProgressListener& listener);
+                       ProgressListener& listener,
+                       PageKind kind = PageKind::interactive);
 
 /// The comparison as a table: run, network, parameters, epochs, seconds an epoch, faces/s, accuracies with intervals,
 /// accuracy per million parameters.

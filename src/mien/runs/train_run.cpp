@@ -30,6 +30,7 @@
 #include "mien/runs/ensemble.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/load_faces.h"
+#include "mien/runs/face_sheets.h"
 #include "mien/runs/run_page.h"
 #include "mien/runs/training_record.h"
 #include "mien/runs/voters.h"
@@ -129,6 +130,28 @@ std::string describe_data(const data::Dataset& dataset) {
   nlohmann::ordered_json json{{"source", dataset.source}, {"rows", dataset.size()}, {"checksum", dataset.checksum}};
   if (!dataset.label_source.empty()) json["labels"] = dataset.label_source;
   return json.dump();
+}
+
+/// Faces of each class in each part.
+std::string describe_classes(const data::Dataset& dataset, const data::Split& split) {
+  return nlohmann::ordered_json{{"names", dataset.class_names},
+                                {"training", data::class_counts(dataset, split.training)},
+                                {"validation", data::class_counts(dataset, split.validation)},
+                                {"test", data::class_counts(dataset, split.test)}}
+      .dump();
+}
+
+/// Faces for the page: the first of each class that is trained on.
+void write_examples(const data::Dataset& dataset, const data::Split& split, const std::filesystem::path& folder) {
+  std::vector<int64_t> examples;
+  for (int32_t label = 0; label < dataset.classes(); ++label) {
+    const auto found = std::find_if(split.training.begin(), split.training.end(), [&](int64_t index) {
+      return dataset.labels[static_cast<size_t>(index)] == label;
+    });
+    if (found == split.training.end()) return;
+    examples.push_back(*found);
+  }
+  write_face_sheets(folder, "examples", dataset, examples);
 }
 
 std::string describe_parameters(const network::Graph& graph) {
@@ -480,6 +503,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   folder.record_text("split", prepared.split.description);
   folder.record_text("leaks", prepared.leaks);
   folder.record_text("test_name", prepared.test_name);
+  folder.record("class_counts", describe_classes(dataset, prepared.split));
   folder.record_text("device", training::resolve_device(experiment.train.loop.device));
   folder.record("seed", std::to_string(experiment.train.loop.seed));
   folder.save("running");
@@ -547,6 +571,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
                               rate_text(metrics.accuracy, metrics.accuracy_interval),
                               dataset.label_source.empty() ? "" : fmt::format(", {} labels", dataset.label_source)));
   };
+  report::draw_or_warn(listener, [&] { write_examples(dataset, prepared.split, folder.path()); });
   judge_part(prepared.split.validation, "val");
   judge_part(prepared.split.test, "public_test");
   if (!experiment.judge.test_data.empty()) {

@@ -213,6 +213,22 @@ void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t> 
   write_encoded(path, ".jpg", bgr, {cv::IMWRITE_JPEG_QUALITY, 95});
 }
 
+std::string encode_webp(std::span<const uint8_t> pixels, int64_t height, int64_t width, int64_t channels, int quality) {
+  cv::Mat image = view(pixels, height, width, channels == 1 ? CV_8UC1 : CV_8UC3);
+  if (channels != 1) {
+    cv::Mat bgr;
+    cv::cvtColor(image, bgr, cv::COLOR_RGB2BGR);
+    image = bgr;
+  }
+  std::vector<uint8_t> bytes;
+  try {
+    if (cv::imencode(".webp", image, bytes, {cv::IMWRITE_WEBP_QUALITY, quality}))
+      return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  } catch (const cv::Exception&) {
+  }
+  throw_failed(fmt::format("cannot encode a picture of {}x{} pixels as webp", width, height));
+}
+
 RgbImage decode_rgb(std::string_view bytes) {
   try {
     DecodedPicture picture = decode(bytes, 3);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -52,6 +53,10 @@ void write_png_rgb(const std::filesystem::path& path, std::span<const uint8_t> p
 
 /// The same as jpg of quality 95 (of 100). The same pixels give the same bytes.
 void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t> pixels, int64_t height, int64_t width);
+
+/// [height, width, channels] pixels, gray (1) or red, green, blue (3), as the bytes of a WebP file of `quality` (1 to
+/// 100), or above 100 without loss. The same pixels give the same bytes. Throws Error(failed) if it cannot be encoded.
+std::string encode_webp(std::span<const uint8_t> pixels, int64_t height, int64_t width, int64_t channels, int quality);
 
 /// Pixels of an encoded picture in memory, as read_rgb_image reads them. Throws Error(bad_data) if `bytes` are none.
 RgbImage decode_rgb(std::string_view bytes);

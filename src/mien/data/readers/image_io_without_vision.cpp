@@ -28,6 +28,7 @@ void write_png_rgb(const std::filesystem::path& path, std::span<const uint8_t>, 
 void write_jpeg_rgb(const std::filesystem::path& path, std::span<const uint8_t>, int64_t, int64_t) {
   refuse("write " + path.string());
 }
+std::string encode_webp(std::span<const uint8_t>, int64_t, int64_t, int64_t, int) { refuse("encode a picture"); }
 RgbImage decode_rgb(std::string_view) { refuse("decode a picture"); }
 
 }  // namespace mien::data
