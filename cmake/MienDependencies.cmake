@@ -21,7 +21,7 @@ target_compile_options(mien_torch INTERFACE ${OpenMP_CXX_FLAGS})
 target_link_libraries(mien_torch INTERFACE OpenMP::OpenMP_CXX)
 
 if(MIEN_WITH_VISION)
-  find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+  find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs objdetect videoio)
   find_package(PkgConfig REQUIRED)
   pkg_check_modules(pangocairo REQUIRED IMPORTED_TARGET pangocairo)
   find_package(JPEG REQUIRED)

@@ -166,6 +166,11 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
       continue;
     }
     if (only_positionals || !word.starts_with('-') || word == "-") {
+      if (!positionals.empty() && positional + 1 >= positionals.size() && positionals.back().targets != nullptr) {
+        positionals.back().targets->push_back(word);
+        positional = positionals.size();
+        continue;
+      }
       if (positional == positionals.size()) {
         throw_usage(fmt::format("{} takes {}, found one more: {}",
                                 spec.name,
@@ -214,7 +219,7 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
                                   : fmt::format("`mien {} --help` lists the options", spec.name));
     }
   }
-  if (positional < positionals.size()) {
+  if (positional < positionals.size() && !positionals[positional].is_optional) {
     const Positional& missing = positionals[positional];
     throw_usage(fmt::format("{} needs {}: {}", spec.name, missing.name, missing.help),
                 fmt::format("see `mien {} --help`", spec.name));

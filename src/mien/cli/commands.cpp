@@ -11,6 +11,7 @@
 #include "mien/cli/explain_commands.h"
 #include "mien/cli/help.h"
 #include "mien/cli/import_command.h"
+#include "mien/cli/photo_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -561,6 +562,7 @@ const std::vector<CommandSpec>& command_table() {
          make<NetworksTwinCommand>()}};
     for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
+    for (CommandSpec& command : photo_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     commands.push_back({"bench all",
                         "Measuring",

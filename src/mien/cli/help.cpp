@@ -120,7 +120,10 @@ std::string flag_name(const OptionSet::Entry& option) {
 
 std::string usage_line(const CommandSpec& spec, Command& command) {
   std::string line = "mien " + spec.name;
-  for (const Positional& word : command.positionals()) line += " " + upper(word.name);
+  for (const Positional& word : command.positionals()) {
+    const std::string name = upper(word.name) + (word.targets != nullptr ? "..." : "");
+    line += word.is_optional ? fmt::format(" [{}]", name) : " " + name;
+  }
   return line + " [options]";
 }
 

@@ -102,6 +102,7 @@ ExplainSession::ExplainSession(const ExplainRunOptions& options,
     data::DataOptions data_options = options.data_options;
     data_options.data = options.data;
     data_options.image_side = graph.input_shape().height;
+    data_options.crop_of_weights = data::CropRecipe::of(loaded_.info.extra);
     dataset_ = data::load(data_options, listener);
   }
   subject_.emplace(

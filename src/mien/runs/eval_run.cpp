@@ -37,6 +37,7 @@ evaluation::Metrics eval_run(const EvalRunOptions& options,
   const Voters voters = Voters::load(options.weights);
   data::DataOptions data_options = options.data;
   data_options.image_side = voters.first().network.graph().input_shape().height;
+  data_options.crop_of_weights = data::CropRecipe::of(voters.first().info.extra);
   const data::Dataset faces = data::load(data_options, listener);
   const auto& classes = voters.first().info.class_names;
   if (!classes.empty() && classes != faces.class_names) {

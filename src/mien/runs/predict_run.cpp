@@ -41,6 +41,7 @@ int64_t predict_run(const PredictRunOptions& options, ProgressListener& listener
   const Voters voters = Voters::load(options.weights);
   data::DataOptions data_options = options.data;
   data_options.image_side = voters.first().network.graph().input_shape().height;
+  data_options.crop_of_weights = data::CropRecipe::of(voters.first().info.extra);
   data::Dataset faces = data::load(data_options, listener);
   if (const auto& classes = voters.first().info.class_names; !classes.empty() && classes != faces.class_names) {
     faces.class_names = classes;  // whatever the folders of the pictures are called, their labels are not asked for

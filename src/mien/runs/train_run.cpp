@@ -333,6 +333,9 @@ data::Dataset load_test_faces(const Experiment& experiment, ProgressListener& li
   options.skip_bad_rows = experiment.data.skip_bad_rows;
   options.image_side = experiment.data.image_side;
   options.data_seed = experiment.data.data_seed;
+  options.find_faces = experiment.data.find_faces;
+  options.faces = experiment.data.faces;
+  options.crop = experiment.data.crop;
   try {
     return data::load(options, listener);
   } catch (const Error& error) {
@@ -395,6 +398,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
       "{}: {} parameters, {}", graph.name, with_commas(graph.total_parameters()), prepared.split.description));
 
   auto metadata = TrainingRecord::of(dataset, prepared.split).metadata();
+  if (const auto faces = experiment.data.cropping()) metadata[data::kCropKey] = faces->crop.text();
   metadata.insert({{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}});
   training::TrainingInput input{.dataset = &dataset,
                                 .training_rows = prepared.split.training,
