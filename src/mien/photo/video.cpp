@@ -14,6 +14,7 @@
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -242,15 +243,15 @@ Window::Window(const std::string& title, int64_t height, int64_t width) {
                                "-i",
                                "pipe:0",
                                nullptr};
-  process_ = ::fork();
-  if (process_ == 0) {
-    ::dup2(ends[0], STDIN_FILENO);
-    ::execvp("ffplay", const_cast<char* const*>(words));
-    ::_exit(127);
-  }
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
+  const int problem = ::posix_spawnp(&process_, "ffplay", &actions, nullptr, const_cast<char* const*>(words), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
   ::close(ends[0]);
   pipe_ = ends[1];
-  if (process_ < 0) throw_failed("cannot open a window: no process");
+  if (problem != 0) process_ = -1;
+  if (problem != 0) throw_failed(fmt::format("cannot open a window: {}", std::generic_category().message(problem)));
 }
 
 Window::~Window() {
