@@ -210,7 +210,7 @@ TEST_F(Quality, NamesWhatIsWrong) {
   const GrayImage tiny = resize_gray(astronaut_, 100, 100);
   FoundFace small = face;
   for (double* place : {&small.box.x, &small.box.y, &small.box.width, &small.box.height}) *place *= 100.0 / 512;
-  expect(tiny, small, "small (2");
+  expect(tiny, small, "small (19 pixels)");
   FoundFace cut = face;
   cut.box.x = -cut.box.width / 2;
   expect(astronaut_, cut, "cut off by the border (50 % inside)");

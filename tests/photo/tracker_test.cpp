@@ -56,7 +56,7 @@ TEST(Tracker, SmoothsWithItsTimeConstantWhateverTheFrameRate) {
 TEST(Tracker, AFaceThatIsNotReliableDoesNotChangeWhatIsSaid) {
   Tracker tracker({.sightings = 1});
   tracker.update(0, {face_at(0, {0, 1})});
-  const auto seen = tracker.update(1, {face_at(0, {1, 0}, false)});
+  const auto seen = tracker.update(0.3, {face_at(0, {1, 0}, false)});
   EXPECT_EQ(seen.at(0).predicted(), 1);
   EXPECT_EQ(seen.at(0).probabilities[0], 0);
 }

@@ -86,7 +86,7 @@ void draw_bars(
   for (const std::string& name : names) words = std::max(words, report::text_width(name, 9.5));
   words = std::min(words, width * 0.4);
   const double from = x + words + 6;
-  const double most = width - words - 6 - 36;
+  const double most = width - words - 6 - 42;
   for (size_t c = 0; c < names.size(); ++c) {
     const double middle = y + (static_cast<double>(c) + 0.5) * kBarHeight;
     const bool is_best = static_cast<int64_t>(c) == face.predicted;
@@ -99,7 +99,7 @@ void draw_bars(
     if (length > 0.3)
       canvas.rectangle({from, middle - 5, length, 10}, class_color(static_cast<int64_t>(c), names.size()));
     canvas.text(fmt::format("{:.0f} %", 100 * face.probabilities[c]),
-                from + most + 34,
+                from + most + 40,
                 middle,
                 {.points = 9.5, .is_bold = is_best, .align = report::Align::right});
   }

@@ -147,7 +147,8 @@ class Watch {
     const double spent = milliseconds(begin, has_read);
     pace_ms_ = pace_ms_ == 0 ? spent : 0.9 * pace_ms_ + 0.1 * spent;
     const uint8_t black[3] = {30, 30, 30};
-    draw_words(frame, fmt::format("{:.0f} frames/s", 1000 / std::max(pace_ms_, 0.1)), 0, 0, black, 16);
+    const std::string pace = fmt::format("{:.0f} frames/s", 1000 / std::max(pace_ms_, 0.1));
+    draw_words(frame, pace, 0, static_cast<double>(frame.height), black, 16);
     const bool is_open = output(frame);
     const auto done = Clock::now();
     summary_.find_ms += milliseconds(begin, has_found);
