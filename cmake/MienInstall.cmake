@@ -30,7 +30,7 @@ set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME mien)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_DEPENDS "libopenblas0-pthread")
-set(CPACK_DEBIAN_PROGRAMS_PACKAGE_RECOMMENDS "fonts-dejavu-core")
+set(CPACK_DEBIAN_PROGRAMS_PACKAGE_RECOMMENDS "fonts-dejavu-core, opencv-data")
 set(CPACK_DEBIAN_PROGRAMS_DESCRIPTION
     "train, judge and explain facial-expression classifiers\n From a csv of faces to a trained, honestly judged and explained classifier.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmien-dev)

@@ -13,12 +13,14 @@
 
 namespace mien::cli {
 
-/// A word on the command line that is no flag. All of a command's words are required.
+/// A word on the command line that is no flag. Words are required, except a last one that is optional.
 struct Positional {
   std::string name;
   std::string help;
-  std::string* target;
-  std::vector<std::string>* more = nullptr;  ///< of the last: takes what follows it
+  std::string* target = nullptr;
+  std::vector<std::string>* more = nullptr;     ///< of the last: takes what follows it
+  std::vector<std::string>* targets = nullptr;  ///< in place of `target`, of the last: takes one word or more
+  bool is_optional = false;
 };
 
 /// What a command is given when it runs.

@@ -174,6 +174,11 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
         positionals.back().more->push_back(word);
         continue;
       }
+      if (!positionals.empty() && positional + 1 >= positionals.size() && positionals.back().targets != nullptr) {
+        positionals.back().targets->push_back(word);
+        positional = positionals.size();
+        continue;
+      }
       if (positional == positionals.size()) {
         throw_usage(fmt::format("{} takes {}, found one more: {}",
                                 spec.name,
@@ -222,7 +227,7 @@ Parsed parse(const CommandSpec& spec, Command& command, const OptionSet& options
                                   : fmt::format("`mien {} --help` lists the options", spec.name));
     }
   }
-  if (positional < positionals.size()) {
+  if (positional < positionals.size() && !positionals[positional].is_optional) {
     const Positional& missing = positionals[positional];
     throw_usage(fmt::format("{} needs {}: {}", spec.name, missing.name, missing.help),
                 fmt::format("see `mien {} --help`", spec.name));

@@ -14,6 +14,7 @@
 #include "mien/cli/import_command.h"
 #include "mien/cli/model_commands.h"
 #include "mien/cli/network_commands.h"
+#include "mien/cli/photo_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -426,6 +427,7 @@ const std::vector<CommandSpec>& command_table() {
     for (CommandSpec& command : import_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : export_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : explain_commands()) commands.push_back(std::move(command));
+    for (CommandSpec& command : photo_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : data_commands()) commands.push_back(std::move(command));
     for (CommandSpec& command : bench_commands()) commands.push_back(std::move(command));
     commands.push_back(

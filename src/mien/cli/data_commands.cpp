@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mien/cli/photo_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
@@ -317,7 +318,8 @@ std::vector<CommandSpec> data_commands() {
           command<CheckCommand>("data check", "copies within and across splits, conflicting labels"),
           command<ConvertCommand>("data convert", "write any data as csv of any spelling"),
           command<DrawCommand>("data draw", "draw faces whose evidence is known"),
-          command<PreviewCommand>("data preview", "a sheet of what augmentation does")};
+          command<PreviewCommand>("data preview", "a sheet of what augmentation does"),
+          crop_command()};
 }
 
 }  // namespace mien::cli

@@ -120,8 +120,10 @@ std::string flag_name(const OptionSet::Entry& option) {
 
 std::string usage_line(const CommandSpec& spec, Command& command) {
   std::string line = "mien " + spec.name;
-  for (const Positional& word : command.positionals())
-    line += " " + upper(word.name) + (word.more != nullptr ? "..." : "");
+  for (const Positional& word : command.positionals()) {
+    const std::string name = upper(word.name) + (word.more != nullptr || word.targets != nullptr ? "..." : "");
+    line += word.is_optional ? fmt::format(" [{}]", name) : " " + name;
+  }
   return line + " [options]";
 }
 

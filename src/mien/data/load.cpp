@@ -133,9 +133,20 @@ void DataOptions::bind_reading(OptionSet& options) {
               {.name = "classes",
                .help = "what labels and numbered class folders mean: NAME,NAME,... from 0 on, NUMBER=NAME,..., or "
                        "fer2013; empty takes FER2013's numbers in a csv and the names of class folders"});
+  options.add(&find_faces,
+              {.name = "find-faces",
+               .help = "pictures of a folder are photographs: crop the largest face of each, and leave out those that "
+                       "show none"});
+  faces.bind(options, {{"find-faces", "true"}});
+  crop.bind(options, {{"find-faces", "true"}});
   options.add(
       &label_column,
       {.name = "label-column", .help = "csv column that holds the labels; empty finds it, none: there is none"});
+}
+
+std::optional<FaceCropping> DataOptions::cropping() const {
+  if (!find_faces) return std::nullopt;
+  return FaceCropping{.find = faces, .crop = crop.resolve(crop_of_weights, faces.detector_name())};
 }
 
 Dataset load(const DataOptions& options, ProgressListener& listener) {
@@ -154,6 +165,7 @@ Dataset load(const DataOptions& options, ProgressListener& listener) {
                            .side = options.image_side,
                            .channels = options.channels,
                            .classes = options.classes,
+                           .faces = options.cropping(),
                            .labels = options.labels},
                           listener);
   } else {

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "mien/core/options.h"
 #include "mien/core/progress.h"
 #include "mien/data/dataset.h"
+#include "mien/data/faces/crop.h"
+#include "mien/data/faces/find_faces.h"
 
 namespace mien::data {
 
@@ -21,9 +24,15 @@ struct DataOptions {
   int64_t image_side = 48;   ///< of folders; a csv says its own
   std::string classes;       ///< what labels mean, see ClassNames::parse; empty: FER2013's, or the folders' names
   std::string label_column;  ///< of a csv; empty finds it, "none": it has no labels
-  int64_t channels = 1;      ///< of pictures, no option: whoever knows the network says it; 3 reads color
-  bool labels = true;        ///< no option: false where nobody asks for the labels, such as for predictions
-  int64_t data_seed = 0;     ///< of `fraction` and of drawn faces
+  bool find_faces = false;   ///< pictures are photographs: their largest face is cropped
+  FindFacesOptions faces{.eyes = false};
+  CropOptions crop;
+  CropRecipe crop_of_weights;  ///< no option: how the weights at hand were trained
+  int64_t channels = 1;        ///< of pictures, no option: whoever knows the network says it; 3 reads color
+  bool labels = true;          ///< no option: false where nobody asks for the labels, such as for predictions
+  int64_t data_seed = 0;       ///< of `fraction` and of drawn faces
+  /// What `find_faces` and its options ask of a folder; nothing without them.
+  std::optional<FaceCropping> cropping() const;
   void bind(OptionSet& options);
   /// Parts of it, for commands that read data and train nothing.
   void bind_ferplus(OptionSet& options);

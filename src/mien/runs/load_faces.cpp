@@ -51,6 +51,7 @@ data::Dataset load_faces(data::DataOptions options, const network::Graph& graph,
 data::Dataset load_faces(data::DataOptions options, const network::LoadedWeights& loaded, ProgressListener& listener) {
   const network::Graph& graph = loaded.network.graph();
   options.image_side = graph.input_shape().height;
+  options.crop_of_weights = data::CropRecipe::of(loaded.info.extra);
   data::Dataset faces = load_faces(options, graph, listener);
   if (options.labels) match_classes(faces, loaded.info.class_names, graph.name);
   return faces;

@@ -431,6 +431,9 @@ data::Dataset load_test_faces(const Experiment& experiment, ProgressListener& li
   options.image_side = experiment.data.image_side;
   options.data_seed = experiment.data.data_seed;
   options.labels = false;
+  options.find_faces = experiment.data.find_faces;
+  options.faces = experiment.data.faces;
+  options.crop = experiment.data.crop;
   try {
     return load_faces(options, network::load_graph(experiment.run.network), listener);
   } catch (const Error& error) {
@@ -511,6 +514,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
       "{}: {} parameters, {}", graph.name, with_commas(graph.total_parameters()), prepared.split.description));
 
   auto metadata = TrainingRecord::of(dataset, prepared.split).metadata();
+  if (const auto faces = experiment.data.cropping()) metadata[data::kCropKey] = faces->crop.text();
   metadata.insert({{"mien.version", runtime::environment().mien_version}, {"mien.data_checksum", dataset.checksum}});
   training::TrainingInput input{
       .dataset = &dataset,

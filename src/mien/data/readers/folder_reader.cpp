@@ -102,6 +102,18 @@ std::string name_below(const fs::path& root, const fs::path& file) {
   return is_utf8(name) ? name : quote_sample(name, 400);
 }
 
+/// A picture on which no face was found.
+struct NoFace : Error {
+  using Error::Error;
+};
+
+void copy_planes(const RgbImage& image, uint8_t* pixels) {
+  const size_t plane = image.pixels.size() / 3;
+  for (size_t i = 0; i < plane; ++i) {
+    for (size_t channel = 0; channel < 3; ++channel) pixels[channel * plane + i] = image.pixels[3 * i + channel];
+  }
+}
+
 /// Decodes `file` into pixels[channels, side, side].
 void read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixels) {
   if (options.channels == 1) {
@@ -109,11 +121,18 @@ void read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixe
     std::copy(image.pixels.begin(), image.pixels.end(), pixels);
     return;
   }
-  const RgbImage image = resize_rgb(read_rgb_image(file), options.side, options.side);
-  const auto plane = static_cast<size_t>(options.side * options.side);
-  for (size_t i = 0; i < plane; ++i) {
-    for (size_t channel = 0; channel < 3; ++channel) pixels[channel * plane + i] = image.pixels[3 * i + channel];
-  }
+  copy_planes(resize_rgb(read_rgb_image(file), options.side, options.side), pixels);
+}
+
+/// The same of the largest face. Throws NoFace.
+void read_face_into(const fs::path& file, const FolderOptions& options, FaceFinder& finder, uint8_t* pixels) {
+  const RgbImage image = read_rgb_image(file);
+  const std::vector<FoundFace> faces = finder.find(image);
+  if (faces.empty()) throw NoFace(ErrorCode::bad_data, fmt::format("no face was found on {}", file.string()));
+  const FaceBox square = crop_square(faces.front().box, options.faces->crop);
+  if (options.channels == 3) return copy_planes(crop_rgb(image, square, options.side), pixels);
+  const GrayImage crop = crop_gray(image, square, options.side);
+  std::copy(crop.pixels.begin(), crop.pixels.end(), pixels);
 }
 
 }  // namespace
@@ -156,9 +175,13 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
   for (int64_t first = 0; first < count; first += kStep) {
     const int64_t step = std::min(kStep, count - first);
     parallel_for(step, [&](int64_t begin, int64_t end) {
+      std::optional<FaceFinder> finder;
+      if (options.faces) finder.emplace(options.faces->find);
       for (int64_t i = first + begin; i < first + end; ++i) {
+        const fs::path& file = pictures[static_cast<size_t>(i)].path;
+        uint8_t* const place = dataset.pixels.data() + i * image_size;
         try {
-          read_into(pictures[static_cast<size_t>(i)].path, options, dataset.pixels.data() + i * image_size);
+          finder ? read_face_into(file, options, *finder, place) : read_into(file, options, place);
         } catch (const Error&) {
           problems[static_cast<size_t>(i)] = std::current_exception();
         }
@@ -171,6 +194,7 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
 
   std::vector<int64_t> good;
   std::string first_problem;
+  int64_t without_face = 0;
   for (int64_t i = 0; i < count; ++i) {
     dataset.ids.push_back(i);
     dataset.files.push_back(name_below(root, pictures[static_cast<size_t>(i)].path));
@@ -181,6 +205,9 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
     }
     try {
       std::rethrow_exception(problem);
+    } catch (const NoFace& bad) {
+      without_face += 1;
+      if (first_problem.empty()) first_problem = bad.what();
     } catch (const Error& bad) {
       if (!options.skip_bad_images) throw_bad_data(bad.what(), "--skip-bad-rows leaves such pictures out");
       if (first_problem.empty()) first_problem = bad.what();
@@ -193,16 +220,20 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
   dataset.checksum = checksum(dataset.checksum);
   if (static_cast<int64_t>(good.size()) < count) {
     if (good.empty()) {
-      throw_bad_data(fmt::format("cannot read {}: none of its {} pictures can be read; the first: {}",
+      throw_bad_data(fmt::format("cannot read {}: none of its {} pictures can be {}; the first: {}",
                                  root.string(),
                                  with_commas(count),
-                                 first_problem));
+                                 without_face > 0 ? "used" : "read",
+                                 first_problem),
+                     without_face > 0 ? "pictures that are faces already need no --find-faces" : "");
     }
-    listener.warning(fmt::format("{}: left out {} of {} pictures; the first: {}",
-                                 root.string(),
-                                 with_commas(count - static_cast<int64_t>(good.size())),
-                                 with_commas(count),
-                                 first_problem));
+    listener.warning(
+        fmt::format("{}: left out {} of {} pictures{}; the first: {}",
+                    root.string(),
+                    with_commas(count - static_cast<int64_t>(good.size())),
+                    with_commas(count),
+                    without_face > 0 ? fmt::format(", {} of them without a face", with_commas(without_face)) : "",
+                    first_problem));
     return dataset.subset(good);
   }
   return dataset;

@@ -117,6 +117,11 @@ DecodedPicture decode_by_opencv(std::string_view bytes, int channels) {
   return picture;
 }
 
+/// @source developers.google.com/speed/webp/docs/riff_container, "Extended File Format"
+bool is_animated_webp(std::string_view bytes) {
+  return bytes.size() > 20 && bytes.substr(12, 4) == "VP8X" && (bytes[20] & 2) != 0;
+}
+
 /// Throws std::runtime_error with the reason.
 DecodedPicture decode(std::string_view bytes, int channels) {
   if (bytes.empty()) throw std::runtime_error("it is empty, expected a picture");
@@ -126,6 +131,9 @@ DecodedPicture decode(std::string_view bytes, int channels) {
     throw std::runtime_error(
         foreign ? fmt::format("it is {}, expected {}; {}", foreign->what, kPictureFormats, foreign->remedy)
                 : fmt::format("it is no picture that can be decoded ({})", kPictureFormats));
+  }
+  if (*format == PictureFormat::webp && is_animated_webp(bytes)) {
+    throw std::runtime_error("it is an animated webp, expected a still picture; ffmpeg or webpmux takes one frame out");
   }
   const auto size = picture_size(*format, bytes);
   if (!size)
