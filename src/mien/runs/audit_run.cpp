@@ -236,7 +236,7 @@ void AuditOptions::bind(OptionSet& options) {
                .maximum = kMostDistinctFolds,
                .level = OptionLevel::common});
   options.add(&detector,
-              {.name = "detector",
+              {.name = "rank-by",
                .help = "what ranks the suspects in tables and galleries",
                .choices = {"confident-learning", "self-confidence", "margin", "entropy"},
                .level = OptionLevel::common});
