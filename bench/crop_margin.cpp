@@ -125,7 +125,7 @@ std::pair<double, double> judge(const runs::Voters& voters,
     likeness += correlation(crop.pixels, {face.begin(), face.end()}) / static_cast<double>(found.size());
     std::copy(crop.pixels.begin(), crop.pixels.end(), cropped.pixels.begin() + static_cast<int64_t>(i) * kSide * kSide);
   }
-  const auto predictions = voters.predict("mean-probability", false, cropped, all, silent_listener());
+  const auto predictions = voters.predict("mean-probability", {}, cropped, all, silent_listener());
   int64_t right = 0;
   for (const int64_t i : all) right += predictions.predicted(i) == cropped.labels[static_cast<size_t>(i)] ? 1 : 0;
   return {static_cast<double>(right) / static_cast<double>(all.size()), likeness};

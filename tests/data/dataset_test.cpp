@@ -1,10 +1,11 @@
 #include "mien/data/dataset.h"
-#include "mien/data/typical_face.h"
 
 #include <algorithm>
 #include <stdexcept>
 
 #include "data/data_testing.h"
+
+#include "mien/data/typical_face.h"
 
 namespace mien::data {
 namespace {

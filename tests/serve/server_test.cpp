@@ -36,7 +36,8 @@ const std::filesystem::path& served_run() {
     options.data = "drawn:350";
     const data::Dataset dataset = data::load(options, silent_listener());
     std::vector<int64_t> faces;
-    for (const int64_t row : runs::read_run(folder).validation->rows) faces.push_back(dataset.index_of(row).value());
+    const runs::RunSummary judged = runs::read_run(folder);
+    for (const int64_t row : judged.validation->rows) faces.push_back(dataset.index_of(row).value());
     runs::write_face_sheets(folder, "val", dataset, faces);
     return folder;
   }();

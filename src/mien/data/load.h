@@ -39,9 +39,9 @@ struct DataOptions {
   void bind_reading(OptionSet& options);
 };
 
-/// Reads the data that `options.data` names, applies FER+ labels and corrections, and keeps a class-stratified `fraction` of the
-/// labeled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage) if no data is
-/// named, and Error(bad_data) if it cannot be read.
+/// Reads the data that `options.data` names, applies FER+ labels and corrections, and keeps a class-stratified
+/// `fraction` of the labeled rows that may train (usage Training or unknown; all other rows stay). Throws Error(usage)
+/// if no data is named, and Error(bad_data) if it cannot be read.
 Dataset load(const DataOptions& options, ProgressListener& listener);
 
 }  // namespace mien::data

@@ -7,23 +7,13 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
-#include "mien/evaluation/calibration.h"
 
 namespace mien::photo {
 namespace {
 
-constexpr const char* kTemperatureKey = "mien.temperature";
-
 /// The temperature that the weights carry; of several networks none, because a vote has another.
 double temperature_of(const runs::Voters& voters) {
-  const auto& extra = voters.first().info.extra;
-  const auto found = extra.find(kTemperatureKey);
-  if (voters.networks.size() > 1 || found == extra.end()) return 1;
-  const auto value = parse_double(found->second);
-  if (value && *value >= 0.01 && *value <= 100) return *value;
-  throw_bad_data(fmt::format("cannot read {}: its temperature is {}, expected 0.01 to 100",
-                             voters.files.front().string(),
-                             quote_sample(found->second)));
+  return voters.networks.size() > 1 ? 1 : runs::stored_temperature(voters.first().info);
 }
 
 }  // namespace
@@ -73,8 +63,7 @@ std::vector<ReadFace> FaceReader::read(const data::RgbImage& picture, const std:
   }
   std::vector<int64_t> all(faces.size());
   std::iota(all.begin(), all.end(), int64_t{0});
-  auto predictions = voters_.predict(vote_, {}, crops(picture, faces), all, silent_listener());
-  if (temperature_ != 1) predictions = evaluation::with_temperature(predictions, temperature_);
+  const auto predictions = voters_.predict(vote_, {}, crops(picture, faces), all, silent_listener());
   for (size_t i = 0; i < faces.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
     faces[i].predicted = predictions.predicted(row);

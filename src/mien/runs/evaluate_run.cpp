@@ -17,8 +17,8 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
 #include "mien/report/plots.h"
-#include "mien/runs/load_faces.h"
 #include "mien/runs/face_sheets.h"
+#include "mien/runs/load_faces.h"
 
 namespace mien::runs {
 namespace {

@@ -20,7 +20,7 @@ struct RunOptions {
   std::string name;  ///< empty: the network's name
   bool exist_ok = false;
   std::string network = "leaky4";
-  std::string weights;  ///< start from these weights instead of fresh ones
+  std::string weights;               ///< start from these weights instead of fresh ones
   std::vector<std::string> teacher;  ///< weights whose logits are learned beside the labels
   int64_t threads = 0;
   void bind(OptionSet& options);
@@ -28,7 +28,7 @@ struct RunOptions {
 
 /// What is done with a trained network besides metrics and pictures.
 struct RunEvaluationOptions {
-  std::string test_data;  ///< a csv to predict into predictions_test.csv
+  std::string test_data;       ///< a csv to predict into predictions_test.csv
   std::string views = "none";  ///< of evaluation::views_names()
   bool flip_average = false;   ///< the same as "flip"
   bool calibrate = false;

@@ -34,8 +34,8 @@ struct Voters {
   /// Throws Error(bad_data) if one cannot be read, or they do not tell the same classes apart.
   static Voters load(const std::vector<std::string>& paths);
   const network::LoadedWeights& first() const { return networks.front(); }
-  /// What they say of faces (indices) of `dataset`, each at its stored temperature, together by `vote`. Throws Error(bad_data) for a network whose
-  /// logits are not finite.
+  /// What they say of faces (indices) of `dataset`, each at its stored temperature, together by `vote`. Throws
+  /// Error(bad_data) for a network whose logits are not finite.
   evaluation::Predictions predict(const std::string& vote,
                                   const evaluation::PredictOptions& options,
                                   const data::Dataset& dataset,
