@@ -1,5 +1,6 @@
 #include "mien/runs/run_document.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/expect_error.h"

@@ -106,7 +106,7 @@ TEST_F(LiveServer, PredictsAFaceAsTheRunDid) {
 
 TEST_F(LiveServer, ExplainsAFaceWithOptionsLayerAndFaithfulness) {
   const auto json = asked("/api/v1/explain",
-                          R"({"model":0,"part":"val","index":1,"method":"lime","options":{"lime-samples":50},
+                          R"({"model":0,"part":"val","index":1,"method":"lime","options":{"lime-samples":100},
                               "target":"sad","measure":true})");
   EXPECT_EQ(json.at("map").size(), 48U * 48U);
   EXPECT_EQ(json.at("target"), "sad");
