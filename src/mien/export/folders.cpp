@@ -52,7 +52,7 @@ Files c_folder(std::string weights) {
   const auto library = beside_program({fs::path("lib") / kMultiarch / kLibrary, fs::path("lib") / kLibrary});
   if (!library) {
     throw_failed(fmt::format("cannot export to c: {} is not beside this program", kLibrary),
-                 "`cmake --install` puts it into PREFIX/lib; in a build, `ninja mien_infer` makes it");
+                 "an installation puts it into PREFIX/lib; in a build, `ninja mien_infer` makes it");
   }
   return {{"weights.safetensors", std::move(weights)},
           {kLibrary, read_text(*library, kMostBytes)},
