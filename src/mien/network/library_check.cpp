@@ -44,33 +44,31 @@ Results plain_loops(const Case& c, const at::Tensor& x, const at::Tensor& w, con
   const at::Tensor in = x.contiguous().to(at::kDouble);
   const at::Tensor weight = w.contiguous().to(at::kDouble);
   const at::Tensor gradient = dy.contiguous().to(at::kDouble);
-  Results r{at::zeros_like(gradient), at::zeros_like(in), at::zeros_like(weight)};
+  const Results r{at::zeros_like(gradient), at::zeros_like(in), at::zeros_like(weight)};
+  const double* const x_at = in.data_ptr<double>();
+  const double* const w_at = weight.data_ptr<double>();
+  const double* const dy_at = gradient.data_ptr<double>();
+  double* const y_at = r.y.data_ptr<double>();
+  double* const dx_at = r.dx.data_ptr<double>();
+  double* const dw_at = r.dw.data_ptr<double>();
   const int64_t out = c.out_side();
-  const auto each_tap = [&](int64_t image, int64_t k, int64_t row, int64_t column) {
-    const int64_t at_y = ((image * c.out_channels + k) * out + row) * out + column;
-    double sum = 0;
-    for (int64_t channel = 0; channel < c.channels; ++channel) {
-      for (int64_t i = 0; i < c.kernel; ++i) {
-        const int64_t y = row * c.stride + i - c.padding;
-        if (y < 0 || y >= c.side) continue;
-        for (int64_t j = 0; j < c.kernel; ++j) {
-          const int64_t column_in = column * c.stride + j - c.padding;
-          if (column_in < 0 || column_in >= c.side) continue;
-          const int64_t at_x = ((image * c.channels + channel) * c.side + y) * c.side + column_in;
-          const int64_t at_w = ((k * c.channels + channel) * c.kernel + i) * c.kernel + j;
-          sum += in.data_ptr<double>()[at_x] * weight.data_ptr<double>()[at_w];
-          r.dx.data_ptr<double>()[at_x] += gradient.data_ptr<double>()[at_y] * weight.data_ptr<double>()[at_w];
-          r.dw.data_ptr<double>()[at_w] += gradient.data_ptr<double>()[at_y] * in.data_ptr<double>()[at_x];
-        }
-      }
+  const auto compute = [&](int64_t image, int64_t k, int64_t row, int64_t column) {
+    const int64_t place = ((image * c.out_channels + k) * out + row) * out + column;
+    for (int64_t tap = 0; tap < c.channels * c.kernel * c.kernel; ++tap) {
+      const int64_t channel = tap / (c.kernel * c.kernel);
+      const int64_t in_row = row * c.stride + tap / c.kernel % c.kernel - c.padding;
+      const int64_t in_column = column * c.stride + tap % c.kernel - c.padding;
+      if (in_row < 0 || in_row >= c.side || in_column < 0 || in_column >= c.side) continue;
+      const int64_t from = ((image * c.channels + channel) * c.side + in_row) * c.side + in_column;
+      const int64_t by = k * c.channels * c.kernel * c.kernel + tap;
+      y_at[place] += x_at[from] * w_at[by];
+      dx_at[from] += dy_at[place] * w_at[by];
+      dw_at[by] += dy_at[place] * x_at[from];
     }
-    r.y.data_ptr<double>()[at_y] = sum;
   };
   for (int64_t image = 0; image < c.images; ++image) {
     for (int64_t k = 0; k < c.out_channels; ++k) {
-      for (int64_t row = 0; row < out; ++row) {
-        for (int64_t column = 0; column < out; ++column) each_tap(image, k, row, column);
-      }
+      for (int64_t pixel = 0; pixel < out * out; ++pixel) compute(image, k, pixel / out, pixel % out);
     }
   }
   return r;
@@ -88,10 +86,13 @@ bool is_right(const Case& c) {
   const Results expected = plain_loops(c, x, w, dy);
   const std::vector<int64_t> stride{c.stride, c.stride};
   const std::vector<int64_t> padding{c.padding, c.padding};
-  const at::Tensor y = at::conv2d(x, w, {}, stride, padding);
-  const auto [dx, dw, none] = at::convolution_backward(
-      dy, x, w, {}, stride, padding, {1, 1}, /*transposed=*/false, {0, 0}, 1, {true, true, false});
-  return is_near(y, expected.y) && is_near(dx, expected.dx) && is_near(dw, expected.dw);
+  for (int turn = 0; turn < 2; ++turn) {  // what is read beyond the data may be zeros at first, by luck
+    const at::Tensor y = at::conv2d(x, w, {}, stride, padding);
+    const auto [dx, dw, none] = at::convolution_backward(
+        dy, x, w, {}, stride, padding, {1, 1}, /*transposed=*/false, {0, 0}, 1, {true, true, false});
+    if (!is_near(y, expected.y) || !is_near(dx, expected.dx) || !is_near(dw, expected.dw)) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -99,8 +100,7 @@ bool is_right(const Case& c) {
 bool library_convolutions_are_right() {
   static const bool result = [] {
     const at::NoGradGuard no_grad;
-    // Twice: where padding is left as it was found, the first try may find zeros there.
-    return std::all_of(std::begin(kCases), std::end(kCases), [](const Case& c) { return is_right(c) && is_right(c); });
+    return std::all_of(std::begin(kCases), std::end(kCases), is_right);
   }();
   return result;
 }

@@ -3,8 +3,8 @@
 namespace mien::network {
 
 /// Whether libtorch's convolutions (oneDNN's) are right on this machine: the outputs and gradients of a few small ones
-/// in both layouts, beside plain loops in float64. Takes milliseconds, once a process. Not every build is right on
-/// every processor: oneDNN 3.7.2 (Debian 13) on an AMD EPYC of family 26 leaves a third of some outputs wrong.
+/// in both layouts, beside plain loops in float64. Computed once a process, in less than a tenth of a second. Not every
+/// build is right on every processor: Debian 13's oneDNN 3.7.2 is not on an AMD EPYC of family 26 (docs/platforms.md).
 bool library_convolutions_are_right();
 
 /// Switches oneDNN off for this process where it is wrong; libtorch's own functions and Mien's kernels, which take

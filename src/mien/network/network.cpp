@@ -50,8 +50,7 @@ at::Tensor in_storage_layout(const at::Tensor& values, const at::Device& device)
 }
 
 /// The input of a convolution, and the stride that is left. A 1x1 kernel that strides reads some pixels only: they are
-/// picked out first, because oneDNN goes wrong there (of 256 by 512 channels 2 values in 5 with version 3.7.2, and
-/// earlier ones write beyond their memory).
+/// picked out first, because oneDNN 3.7.2 goes wrong there (docs/platforms.md).
 std::pair<at::Tensor, int64_t> convolution_input(const Layer& layer, const Step& step, const at::Tensor& x) {
   const at::Tensor padded = step.pad_before.empty() ? x : at::constant_pad_nd(x, step.pad_before);
   const bool is_padded = std::any_of(step.padding.begin(), step.padding.end(), [](int64_t pad) { return pad != 0; });
