@@ -13,6 +13,7 @@
 #include "mien/core/text.h"
 #include "mien/data/readers/folder_layout.h"
 #include "mien/evaluation/predictions_csv.h"
+#include "mien/photo/face_reader.h"
 
 namespace mien::photo {
 namespace {
@@ -45,21 +46,14 @@ std::string row_of(const std::string& crop,
                    const fs::path& picture,
                    const data::FoundFace& face,
                    const data::FaceQuality& quality) {
-  return fmt::format("{},{},{:.1f},{:.1f},{:.1f},{:.1f},{},{},{:.0f},{:.3f},{:.3f},{:.1f},{:.1f},{}\n",
+  return fmt::format("{},{},{:.1f},{:.1f},{:.1f},{:.1f},{}\n",
                      evaluation::csv_field(crop),
                      evaluation::csv_field(picture.string()),
                      face.box.x,
                      face.box.y,
                      face.box.width,
                      face.box.height,
-                     quality.is_reliable() ? 1 : 0,
-                     evaluation::csv_field(join(quality.problems, "; ")),
-                     quality.side,
-                     quality.inside,
-                     quality.sharpness,
-                     quality.brightness,
-                     quality.contrast,
-                     quality.eye_line ? fmt::format("{:.1f}", *quality.eye_line) : "");
+                     quality_cells(quality));
 }
 
 /// Crops one photograph. Throws Error(bad_data) if it cannot be read.
@@ -129,8 +123,7 @@ CropSummary crop_run(const CropRunOptions& options, ProgressListener& listener) 
       throw Error(ErrorCode::interrupted, fmt::format("stopped while reading {}", options.source));
   }
   CropSummary summary{.pictures = count, .folder = folder / "faces"};
-  std::string crops =
-      "crop,picture,x,y,width,height,reliable,problems,side,inside,sharpness,brightness,contrast,eye_line\n";
+  std::string crops = fmt::format("crop,picture,x,y,width,height,{}\n", kQualityColumns);
   std::string left_out = "picture,reason\n";
   std::string first_problem;
   for (size_t i = 0; i < results.size(); ++i) {

@@ -7,6 +7,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/evaluation/predictions_csv.h"
 
 namespace mien::photo {
 namespace {
@@ -95,6 +96,18 @@ data::Dataset FaceReader::crops(const data::RgbImage& picture,
     dataset.files.push_back(fmt::format("{} face {}", name, i + 1));
   }
   return dataset;
+}
+
+std::string quality_cells(const data::FaceQuality& quality) {
+  return fmt::format("{},{},{:.0f},{:.3f},{:.3f},{:.1f},{:.1f},{}",
+                     quality.is_reliable() ? 1 : 0,
+                     evaluation::csv_field(join(quality.problems, "; ")),
+                     quality.side,
+                     quality.inside,
+                     quality.sharpness,
+                     quality.brightness,
+                     quality.contrast,
+                     quality.eye_line ? fmt::format("{:.1f}", *quality.eye_line) : "");
 }
 
 std::string best_classes(const ReadFace& face, const std::vector<std::string>& class_names, size_t count) {

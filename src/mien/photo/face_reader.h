@@ -64,6 +64,10 @@ class FaceReader {
   double temperature_ = 1;
 };
 
+/// Columns of a csv that say how far a face can be read, and the cells of one: reliable (1 or 0), problems, side, ...
+inline constexpr const char* kQualityColumns = "reliable,problems,side,inside,sharpness,brightness,contrast,eye_line";
+std::string quality_cells(const data::FaceQuality& quality);
+
 /// Probabilities of a face's classes, the largest first: "happy 93 %, neutral 4 %, surprise 2 %".
 std::string best_classes(const ReadFace& face, const std::vector<std::string>& class_names, size_t count);
 

@@ -36,10 +36,8 @@ struct ReadPhoto {
 };
 
 std::string csv_header(const std::vector<std::string>& classes) {
-  std::string header =
-      "picture,face,x,y,width,height,crop_x,crop_y,crop_side,predicted,probability,reliable,problems,side,inside,"
-      "sharpness,"
-      "brightness,contrast,eye_line,crop";
+  std::string header = fmt::format(
+      "picture,face,x,y,width,height,crop_x,crop_y,crop_side,predicted,probability,{},crop", kQualityColumns);
   for (const std::string& name : classes) header += "," + evaluation::csv_field("p_" + name);
   return header + "\n";
 }
@@ -53,30 +51,20 @@ std::string csv_rows(const ReadPhoto& photo, const std::vector<std::string>& cla
   for (size_t i = 0; i < photo.faces.size(); ++i) {
     const ReadFace& face = photo.faces[i];
     const data::FaceBox& box = face.found.box;
-    const data::FaceQuality& quality = face.quality;
-    rows += fmt::format(
-        "{},{},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{},{:.4f},{},{},{:.0f},{:.3f},{:.3f},{:.1f},{:.1f},{},{"
-        "}",
-        evaluation::csv_field(photo.file.string()),
-        i + 1,
-        box.x,
-        box.y,
-        box.width,
-        box.height,
-        face.square.x,
-        face.square.y,
-        face.square.width,
-        evaluation::csv_field(classes[static_cast<size_t>(face.predicted)]),
-        face.confidence(),
-        quality.is_reliable() ? 1 : 0,
-        evaluation::csv_field(join(quality.problems, "; ")),
-        quality.side,
-        quality.inside,
-        quality.sharpness,
-        quality.brightness,
-        quality.contrast,
-        quality.eye_line ? fmt::format("{:.1f}", *quality.eye_line) : "",
-        evaluation::csv_field(crop_name(photo, i)));
+    rows += fmt::format("{},{},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{:.1f},{},{:.4f},{},{}",
+                        evaluation::csv_field(photo.file.string()),
+                        i + 1,
+                        box.x,
+                        box.y,
+                        box.width,
+                        box.height,
+                        face.square.x,
+                        face.square.y,
+                        face.square.width,
+                        evaluation::csv_field(classes[static_cast<size_t>(face.predicted)]),
+                        face.confidence(),
+                        quality_cells(face.quality),
+                        evaluation::csv_field(crop_name(photo, i)));
     for (const double probability : face.probabilities) rows += fmt::format(",{:.6f}", probability);
     rows += "\n";
   }
