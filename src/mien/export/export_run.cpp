@@ -16,6 +16,7 @@
 #include "mien/export/pytorch.h"
 #include "mien/export/torchscript.h"
 #include "mien/network/network.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 
 namespace mien::exporting {
@@ -63,11 +64,8 @@ std::map<std::string, std::pair<float, float>> calibrate(const ExportOptions& op
                                                          const network::LoadedWeights& weights,
                                                          ProgressListener& listener) {
   data::DataOptions data_options = options.data;
-  const network::Shape shape = weights.network.graph().input_shape();
-  data_options.image_side = shape.height;
-  data_options.channels = shape.channels;
   data_options.labels = false;
-  const data::Dataset faces = data::load(data_options, listener);
+  const data::Dataset faces = runs::load_faces(data_options, weights, listener);
   const int64_t count = std::min(faces.size(), options.calibration_faces);
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < count; ++i) rows.push_back(i * faces.size() / count);  // spread over the file

@@ -1,6 +1,7 @@
 #include "mien/runs/face_sheets.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/data/readers/image_io.h"
+#include "mien/runs/load_faces.h"
 
 namespace mien::runs {
 namespace {
@@ -19,17 +21,10 @@ constexpr int kLossless = 101;
 
 /// The face's pixels as [height, width, channels], shrunk to the cell.
 std::vector<uint8_t> cell_pixels(const data::Dataset& dataset, int64_t index, int64_t height, int64_t width) {
-  const auto image = dataset.image(index);
-  if (dataset.channels == 1) {
-    data::GrayImage gray{dataset.height, dataset.width, {image.begin(), image.end()}};
-    return data::resize_gray(gray, height, width).pixels;
-  }
-  data::RgbImage color{dataset.height, dataset.width, std::vector<uint8_t>(image.size())};
-  const size_t plane = static_cast<size_t>(dataset.height * dataset.width);
-  for (size_t i = 0; i < plane; ++i) {
-    for (size_t c = 0; c < 3; ++c) color.pixels[3 * i + c] = image[c * plane + i];
-  }
-  return data::resize_rgb(color, height, width).pixels;
+  std::vector<uint8_t> pixels = tile_pixels(dataset, index);
+  if (dataset.channels == 1)
+    return data::resize_gray({dataset.height, dataset.width, std::move(pixels)}, height, width).pixels;
+  return data::resize_rgb({dataset.height, dataset.width, std::move(pixels)}, height, width).pixels;
 }
 
 /// The sheet that holds `indices`.
