@@ -114,6 +114,19 @@ std::vector<std::vector<size_t>> repetitions(std::span<const fs::path> folders) 
 
 }  // namespace
 
+std::vector<PairedTest> paired_tests(const std::vector<RunSummary>& runs) {
+  std::vector<PairedTest> tests;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (size_t j = i + 1; j < runs.size(); ++j) {
+      const auto& a = runs[i].test ? runs[i].test : runs[i].validation;
+      const auto& b = runs[j].test ? runs[j].test : runs[j].validation;
+      if (!a || !b || a->rows != b->rows || a->labels != b->labels) continue;
+      tests.push_back({i, j, evaluation::compare(*a, *b, {.first_name = runs[i].name, .second_name = runs[j].name})});
+    }
+  }
+  return tests;
+}
+
 ComparisonText compare_all(std::span<const fs::path> folders, const std::string& part) {
   check_folders(folders);
   const std::vector<std::string> parts = parts_of(folders, part);

@@ -3,8 +3,20 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
+
+#include "mien/evaluation/compare.h"
+#include "mien/runs/run_summary.h"
 
 namespace mien::runs {
+
+/// Two of several runs, by their place in the list.
+struct PairedTest {
+  size_t first = 0, second = 0;
+  evaluation::Comparison result;
+};
+/// Every two of `runs` that were judged on the same rows with the same labels: their test rows, else validation rows.
+std::vector<PairedTest> paired_tests(const std::vector<RunSummary>& runs);
 
 /// What `mien compare` prints.
 struct ComparisonText {

@@ -203,9 +203,11 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     report::plot_members(folder.path() / "members.png", summary.growth, "Majority vote on " + summary.judged_on);
   });
   if (!experiment.judge.test_data.empty()) predict_by_vote(summary, experiment, listener);
-  write_ensemble_page(summary, listener);
   folder.record("members", std::to_string(summary.members.size()));
   folder.record_text("judged_on", summary.judged_on);
+  folder.record_time("judged_at");
+  folder.save("running");
+  write_ensemble_page(summary, listener);
   folder.save("finished");
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
   return summary;

@@ -11,11 +11,11 @@
 #include "mien/core/hash.h"
 #include "mien/core/text.h"
 #include "mien/data/readers/image_io.h"
-#include "mien/evaluation/compare.h"
 #include "mien/evaluation/confusion.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/network/graph/graph.h"
 #include "mien/report/base64.h"
+#include "mien/runs/compare_runs.h"
 #include "mien/runs/face_sheets.h"
 #include "mien/runs/run_folder.h"
 
@@ -52,6 +52,9 @@ ordered_json made_json(const fs::path& folder) {
   ordered_json made = ordered_json::object();
   if (!json.is_object()) return made;
   made["at"] = json.value("saved_at", std::string());
+  // Of a run the time when it was judged: run.json is saved once more after its page, which is to be made again alike.
+  if (const auto facts = json.find("facts"); facts != json.end() && facts->contains("judged_at"))
+    made["at"] = (*facts)["judged_at"];
   if (json.contains("environment")) made["environment"] = json["environment"];
   return made;
 }
@@ -318,25 +321,18 @@ ordered_json ensemble_json(const EnsembleSummary& ensemble, PictureShelf& pictur
   return json;
 }
 
-/// Paired tests between all runs that were judged on the same faces.
 ordered_json comparisons_json(const std::vector<RunSummary>& runs) {
   ordered_json list = ordered_json::array();
-  for (size_t i = 0; i < runs.size(); ++i) {
-    for (size_t j = i + 1; j < runs.size(); ++j) {
-      const auto& a = runs[i].test ? runs[i].test : runs[i].validation;
-      const auto& b = runs[j].test ? runs[j].test : runs[j].validation;
-      if (!a || !b || a->rows != b->rows || a->labels != b->labels) continue;
-      const auto c = evaluation::compare(*a, *b, {.first_name = runs[i].name, .second_name = runs[j].name});
-      list.push_back({{"first", i},
-                      {"second", j},
-                      {"part", runs[i].test ? "public_test" : "val"},
-                      {"difference", c.accuracy.difference},
-                      {"interval", interval_json(c.accuracy.interval)},
-                      {"p_value", c.mcnemar_p_value},
-                      {"agreement", c.agreement},
-                      {"only_first", c.only_first_correct},
-                      {"only_second", c.only_second_correct}});
-    }
+  for (const auto& [first, second, c] : paired_tests(runs)) {
+    list.push_back({{"first", first},
+                    {"second", second},
+                    {"part", runs[first].test ? "public_test" : "val"},
+                    {"difference", c.accuracy.difference},
+                    {"interval", interval_json(c.accuracy.interval)},
+                    {"p_value", c.mcnemar_p_value},
+                    {"agreement", c.agreement},
+                    {"only_first", c.only_first_correct},
+                    {"only_second", c.only_second_correct}});
   }
   return list;
 }

@@ -366,6 +366,8 @@ void RunFolder::record_text(const std::string& key, std::string_view text) {
   facts_[key] = ordered_json(std::string(text)).dump();
 }
 
+void RunFolder::record_time(const std::string& key) { record_text(key, now_text()); }
+
 void RunFolder::save(std::string_view status) {
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);

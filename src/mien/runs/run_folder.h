@@ -71,6 +71,8 @@ class RunFolder {
   /// Adds a fact to run.json (written by the next call of save). `json_text` is a JSON value.
   void record(const std::string& key, const std::string& json_text) { facts_[key] = json_text; }
   void record_text(const std::string& key, std::string_view text);
+  /// The time of now, UTC to the second, as a fact.
+  void record_time(const std::string& key);
   /// Writes run.json with this status: "running", "interrupted", "failed" or "finished".
   void save(std::string_view status);
 

@@ -10,7 +10,6 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
-#include "mien/evaluation/compare.h"
 #include "mien/evaluation/confusion.h"
 #include "mien/network/graph/graph.h"
 #include "mien/report/app_page.h"
@@ -18,6 +17,7 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
 #include "mien/report/run_report.h"
+#include "mien/runs/compare_runs.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/run_document.h"
@@ -211,30 +211,21 @@ const Column kColumns[] = {
      }},
 };
 
-/// Paired tests between neighboring runs that were judged on the same rows.
-std::vector<std::string> paired_tests(const std::vector<RunSummary>& runs) {
+std::vector<std::string> paired_test_lines(const std::vector<RunSummary>& runs) {
   std::vector<std::string> lines;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    for (size_t j = i + 1; j < runs.size(); ++j) {
-      const auto& a = runs[i].test ? runs[i].test : runs[i].validation;
-      const auto& b = runs[j].test ? runs[j].test : runs[j].validation;
-      if (!a || !b || a->rows != b->rows || a->labels != b->labels) continue;
-      const auto c = evaluation::compare(*a, *b, {.first_name = runs[i].name, .second_name = runs[j].name});
-      lines.push_back(fmt::format(
-          "{} against {}: {:+.2f} points of accuracy (95 % interval {:+.2f} to {:+.2f}), McNemar p = {:.2g}: {}.",
-          runs[j].name,
-          runs[i].name,
-          100 * c.accuracy.difference,
-          100 * c.accuracy.interval.low,
-          100 * c.accuracy.interval.high,
-          c.mcnemar_p_value,
-          c.mcnemar_p_value < 0.05 ? "chance hardly explains it" : "chance may explain it"));
-    }
+  for (const auto& [first, second, c] : paired_tests(runs)) {
+    lines.push_back(fmt::format(
+        "{} against {}: {:+.2f} points of accuracy (95 % interval {:+.2f} to {:+.2f}), McNemar p = {:.2g}: {}.",
+        runs[second].name,
+        runs[first].name,
+        100 * c.accuracy.difference,
+        100 * c.accuracy.interval.low,
+        100 * c.accuracy.interval.high,
+        c.mcnemar_p_value,
+        c.mcnemar_p_value < 0.05 ? "chance hardly explains it" : "chance may explain it"));
   }
   return lines;
 }
-
-}  // namespace
 
 /// What one of the ensemble's networks alone does, over their seeds.
 std::string members_text(const EnsembleSummary& ensemble) {
@@ -244,6 +235,8 @@ std::string members_text(const EnsembleSummary& ensemble) {
   }
   return rates.empty() ? "" : fmt::format("Accuracy of a single member: {}.", mean_text(rates));
 }
+
+}  // namespace
 
 report::HtmlTable comparison_table(const std::vector<RunSummary>& runs) {
   std::vector<std::string> header;
@@ -386,48 +379,69 @@ void write_ensemble_page(const EnsembleSummary& ensemble, ProgressListener& list
   report::write_report(ensemble.folder / "report.html", page);
 }
 
+namespace {
+
+struct DrawnFigure {
+  std::filesystem::path file;
+  std::string caption;
+};
+
+/// Writes comparison.csv and the pictures that compare the runs into the recipe's folder. A picture that cannot be
+/// drawn is a warning.
+std::vector<DrawnFigure> draw_comparison(const RecipePage& recipe,
+                                         const std::vector<RunSummary>& runs,
+                                         ProgressListener& listener) {
+  std::vector<DrawnFigure> drawn;
+  if (runs.empty()) return drawn;
+  write_atomic(recipe.folder / "comparison.csv", comparison_csv(runs));
+  report::draw_or_warn(listener, [&] {
+    std::vector<report::NamedHistory> histories;
+    std::vector<report::Bar> bars;
+    for (const RunSummary& run : runs) {
+      if (!run.history.empty()) histories.push_back({.name = run.name, .rows = run.history});
+      if (run.judged())
+        bars.push_back(
+            {.name = run.name, .value = run.judged()->accuracy, .interval = run.judged()->accuracy_interval});
+    }
+    if (runs.size() > 1 && !histories.empty()) {
+      report::plot_history(recipe.folder / "results.png", histories, recipe.title);
+      drawn.push_back({recipe.folder / "results.png", "Accuracy and loss per epoch of all runs"});
+    }
+    if (!bars.empty()) {
+      report::plot_bars(recipe.folder / "accuracy.png",
+                        bars,
+                        {.title = runs.front().test_metrics ? "Accuracy on PublicTest, 95 % interval"
+                                                            : "Accuracy on validation rows, 95 % interval"});
+      drawn.push_back({recipe.folder / "accuracy.png", "Accuracy with its interval"});
+    }
+  });
+  return drawn;
+}
+
+}  // namespace
+
 void write_recipe_page(const RecipePage& recipe,
                        const std::vector<RunSummary>& runs,
                        const std::vector<EnsembleSummary>& ensembles,
                        ProgressListener& listener,
                        PageKind kind) {
+  const std::vector<DrawnFigure> comparing = draw_comparison(recipe, runs, listener);
+  if (kind == PageKind::interactive) {
+    EmbeddedPictures pictures;
+    const std::string json = recipe_document(recipe, runs, ensembles, pictures);
+    tell_left_out(pictures, recipe.folder, listener);
+    return report::write_app_page(recipe.folder / "report.html", recipe.title, json);
+  }
   report::RunReport page{.title = recipe.title, .subtitle = recipe.source};
   ReportSection data{.title = "The data", .paragraphs = {recipe.description}, .preformatted = recipe.class_table};
   add_figure(data, recipe.folder / "classes.png", "Faces of each class");
   add_figure(data, recipe.folder / "examples.png", "One labeled face of each class");
   page.sections.push_back(std::move(data));
   if (!runs.empty()) {
-    write_atomic(recipe.folder / "comparison.csv", comparison_csv(runs));
     ReportSection comparison{
-        .title = "Comparison", .paragraphs = paired_tests(runs), .tables = {comparison_table(runs)}};
-    report::draw_or_warn(listener, [&] {
-      std::vector<report::NamedHistory> histories;
-      std::vector<report::Bar> bars;
-      for (const RunSummary& run : runs) {
-        if (!run.history.empty()) histories.push_back({.name = run.name, .rows = run.history});
-        if (run.judged())
-          bars.push_back(
-              {.name = run.name, .value = run.judged()->accuracy, .interval = run.judged()->accuracy_interval});
-      }
-      if (runs.size() > 1 && !histories.empty()) {
-        report::plot_history(recipe.folder / "results.png", histories, recipe.title);
-        add_figure(comparison, recipe.folder / "results.png", "Accuracy and loss per epoch of all runs");
-      }
-      if (!bars.empty()) {
-        report::plot_bars(recipe.folder / "accuracy.png",
-                          bars,
-                          {.title = runs.front().test_metrics ? "Accuracy on PublicTest, 95 % interval"
-                                                              : "Accuracy on validation rows, 95 % interval"});
-        add_figure(comparison, recipe.folder / "accuracy.png", "Accuracy with its interval");
-      }
-    });
+        .title = "Comparison", .paragraphs = paired_test_lines(runs), .tables = {comparison_table(runs)}};
+    for (const DrawnFigure& figure : comparing) add_figure(comparison, figure.file, figure.caption);
     page.sections.push_back(std::move(comparison));
-  }
-  if (kind == PageKind::interactive) {
-    EmbeddedPictures pictures;
-    const std::string json = recipe_document(recipe, runs, ensembles, pictures);
-    tell_left_out(pictures, recipe.folder, listener);
-    return report::write_app_page(recipe.folder / "report.html", recipe.title, json);
   }
   for (const RunSummary& run : runs) {
     if (run.judged())

@@ -588,6 +588,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     folder.record("faces_per_second", format_double(trained->faces_per_second));
   }
   folder.record_text("normalization", trained->normalization.text());
+  folder.record_time("judged_at");
   folder.save("running");
   const RunSummary summary = read_run(folder.path());
   write_run_page(summary, listener);
