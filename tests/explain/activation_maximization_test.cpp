@@ -209,6 +209,25 @@ TEST(Ascent, KeepsSnapshots) {
   EXPECT_LT(largest_difference(found.snapshots[0], maximize(task, {.steps = 3}).images), 1e-6);
 }
 
+/// Wants the work to end after some steps.
+class Stopper : public ProgressListener {
+ public:
+  void line(std::string_view) override {}
+  void warning(std::string_view) override {}
+  void progress(std::string_view, int64_t, int64_t, std::string_view) override { ++heard; }
+  bool stop_requested() const override { return heard >= 3; }
+  int heard = 0;
+};
+
+TEST(Ascent, EndsWhenItsOwnListenerWantsItTo) {
+  Stopper stopper;
+  EXPECT_EQ(network::error_of([&] {
+              maximize(task_of("conv2", {0, 1}), {.steps = 50}, stopper);
+            }),
+            "failed: stopped while climbing");
+  EXPECT_EQ(stopper.heard, 3);
+}
+
 TEST(Ascent, ReproducesTheDecayingRateOfReportE) {
   const Network network = lively(network::graph_of(R"({ conv = 2, kernel = 8 }, "flatten", { dense = 2 })"));
   const AscentResult found =

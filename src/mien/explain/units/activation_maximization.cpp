@@ -237,6 +237,7 @@ struct Best {
 AscentResult climb_batch(const AscentTask& task,
                          const AscentOptions& options,
                          const at::Tensor& starts,
+                         const ProgressListener& listener,
                          const std::function<void(int64_t)>& after_step) {
   const at::NoGradGuard no_grad;
   const InputRange range = input_range(task.normalization);
@@ -249,7 +250,7 @@ AscentResult climb_batch(const AscentTask& task,
   std::vector<at::Tensor> snapshots;
   Best best;
   for (int64_t step = 0; step < options.steps; ++step) {
-    if (stop_requested()) throw Error(ErrorCode::interrupted, "stopped while climbing");
+    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while climbing");
     const Step found = look(optimization, objective, step);
     curve.push_back(found.values);
     result.zero_gradient_steps += found.is_zero;
@@ -317,7 +318,7 @@ AscentResult maximize(const AscentTask& task, const AscentOptions& options, Prog
                           .normalization = task.normalization,
                           .layer = task.layer,
                           .units = {task.units.begin() + begin, task.units.begin() + end}};
-    parts.push_back(climb_batch(part, options, starts.slice(0, begin, end), [&](int64_t step) {
+    parts.push_back(climb_batch(part, options, starts.slice(0, begin, end), listener, [&](int64_t step) {
       listener.progress("ascent of " + layer, begin * options.steps + (end - begin) * step, count * options.steps, "");
     }));
   }
