@@ -63,10 +63,11 @@ function(mien_use_torch_pch target)
   endforeach()
 endfunction()
 
-# mien_add_test(FOLDER SOURCES a_test.cpp ... LIBRARIES mien_x ...): one executable and one CTest entry per folder,
-# because an executable linked to libtorch takes 0.7 s to start.
+# mien_add_test(FOLDER SOURCES a_test.cpp ... LIBRARIES mien_x ... [TORCH] [SHARDS N]): one executable and one CTest entry
+# per folder, because an executable linked to libtorch takes 0.7 s to start. TORCH: its code computes on all cores, so it
+# runs alone; the others two at a time. SHARDS: N entries FOLDER_1, ... of every N-th test, for programs that mostly wait.
 function(mien_add_test folder)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "SHARDS" "SOURCES;LIBRARIES" ${ARGN})
   set(target ${folder}_tests)
   add_executable(${target} ${ARG_SOURCES})
   if(ARG_TORCH)
@@ -81,7 +82,18 @@ function(mien_add_test folder)
   if(ARG_TORCH)
     mien_use_torch_pch(${target})
   endif()
-  add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  if(NOT ARG_SHARDS)
+    add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+    if(ARG_TORCH)
+      set_tests_properties(${folder} PROPERTIES RUN_SERIAL ON)
+    endif()
+    return()
+  endif()
+  foreach(shard RANGE 1 ${ARG_SHARDS})
+    add_test(NAME ${folder}_${shard} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+    math(EXPR index "${shard} - 1")
+    set_tests_properties(${folder}_${shard} PROPERTIES ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${index}")
+  endforeach()
 endfunction()
 
 # mien_embed(TARGET NAME FILES...): text files as constants inside the program, in the given order.
