@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "core/expect_error.h"
@@ -13,6 +14,7 @@
 #include "mien/data/csv_writer.h"
 #include "mien/data/load.h"
 #include "mien/evaluation/evaluator.h"
+#include "mien/evaluation/label_issues.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/network/shipped.h"
 #include "mien/recipes/sweep.h"
@@ -212,6 +214,45 @@ TEST(Audit, RanksEveryRowOnceAndWritesCorrectionsThatTrainingTakes) {
       silent_listener());
   EXPECT_NE(corrected.labels, faces.labels);
   EXPECT_EQ(audit_task(small.experiment, small.options, audit, silent_listener())->json, outcome->json);
+}
+
+TEST(Audit, FindsLabelsThatWereChangedByEachDetectorBetterThanChance) {
+  const WithoutPictures quick;
+  const fs::path folder = fresh_folder("audit-changed");
+  write_atomic(
+      folder / "learner.toml",
+      "name = \"learner\"\ninput = [1, 48, 48]\nlayers = [ { conv = 8, kernel = 5, stride = 2 }, \"batch_norm\", "
+      "\"relu\", { max_pool = 2 }, { conv = 16, kernel = 3 }, \"batch_norm\", \"relu\", { max_pool = 2 }, "
+      "\"flatten\", { dense = 7 } ]\n");
+  auto faces = data::load({.data = "drawn:700"}, silent_listener());
+  std::fill(faces.usages.begin(), faces.usages.end(), data::Usage::training);
+  const std::vector<int32_t> before = faces.labels;
+  for (size_t i = 0; i < faces.labels.size(); i += 8) faces.labels[i] = (faces.labels[i] + 3) % 7;
+  data::write_csv(faces, folder / "faces.csv");
+  SmallExperiment small(folder,
+                        {{"data", (folder / "faces.csv").string()},
+                         {"network", (folder / "learner.toml").string()},
+                         {"name", "audit"},
+                         {"epochs", "15"},
+                         {"lr", "0.003"},
+                         {"batch-size", "32"}});
+  const auto outcome = audit_task(small.experiment, small.options, {.folds = 3}, silent_listener());
+  ASSERT_TRUE(outcome.has_value());
+  const auto lines = split(read_text(outcome->folder / "suspects.csv"), '\n');
+  const auto names = split(lines[0], ',');
+  std::vector<bool> is_wrong;
+  std::map<std::string, std::vector<double>> doubts;
+  for (size_t i = 1; i <= faces.labels.size(); ++i) {
+    const auto cells = split(lines[i], ',');
+    const auto row = static_cast<size_t>(*parse_int(cells[1]));
+    is_wrong.push_back(faces.labels[row] != before[row]);
+    for (size_t c = 10; c < names.size(); ++c) doubts[names[c]].push_back(*parse_double(cells[c]));
+  }
+  EXPECT_EQ(doubts.size(), 6U);
+  for (const auto& [name, doubt] : doubts) {
+    const auto quality = evaluation::ranking_quality(doubt, is_wrong, {});
+    EXPECT_GT(quality.average_precision, 1.5 * 0.125) << name;
+  }
 }
 
 class SweepFile : public testing::Test {

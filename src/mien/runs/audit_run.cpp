@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -19,6 +20,7 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
 #include "mien/runs/train_run.h"
+#include "mien/training/label_dynamics.h"
 
 namespace mien::runs {
 namespace {
@@ -29,16 +31,44 @@ using nlohmann::ordered_json;
 constexpr std::array<int64_t, 3> kCounts{100, 500, 1000};
 constexpr int64_t kMostDistinctFolds = 50;
 
-/// The folds' predictions of the rows that each left out, in the order of the rows; nothing if the user stopped it.
-std::optional<Predictions> out_of_sample(const RunFolder& folder,
-                                         const Experiment& experiment,
-                                         const OptionSet& options,
-                                         const AuditOptions& audit,
-                                         const data::Dataset& dataset,
-                                         const data::ImageCopies& copies,
-                                         ProgressListener& listener) {
+/// Of one face, summed over the folds that trained it.
+struct FaceDynamics {
+  int64_t folds = 0;
+  double margin = 0, forgotten = 0;
+};
+
+/// What the folds say of every training row.
+struct FoldResults {
+  Predictions predictions;  ///< of the fold that left the row out, in the order of the rows
+  /// Means over the folds that trained the row, [N]; NaN where none did (all left it out for its copies).
+  std::vector<double> area_under_margin, forgetting;
+};
+
+/// Adds what the finished run in `folder` tells of each face to `dynamics`.
+void add_dynamics(const std::filesystem::path& folder, const data::Dataset& dataset, std::vector<FaceDynamics>& sums) {
+  training::LabelDynamics dynamics(dataset.labels);
+  dynamics.read(folder / kLabelDynamicsFile);
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const training::LabelDynamics::Face face = dynamics.face(i);
+    if (face.epochs == 0) continue;
+    FaceDynamics& sum = sums[static_cast<size_t>(i)];
+    ++sum.folds;
+    sum.margin += face.mean_margin;
+    sum.forgotten += static_cast<double>(face.forgotten);
+  }
+}
+
+/// Trains the folds; nothing if the user stopped it.
+std::optional<FoldResults> train_folds(const RunFolder& folder,
+                                       const Experiment& experiment,
+                                       const OptionSet& options,
+                                       const AuditOptions& audit,
+                                       const data::Dataset& dataset,
+                                       const data::ImageCopies& copies,
+                                       ProgressListener& listener) {
   std::map<int64_t, std::pair<size_t, int64_t>> places;  // row -> fold, position
   std::vector<Predictions> folds;
+  std::vector<FaceDynamics> dynamics(static_cast<size_t>(dataset.size()));
   for (int64_t k = 0; k < audit.folds; ++k) {
     Experiment fold = experiment;
     OptionSet fold_options;
@@ -59,25 +89,35 @@ std::optional<Predictions> out_of_sample(const RunFolder& folder,
                                       run_content(fold, dataset));
     listener.line(detail);
     const bool is_finished = run.state() == RunFolder::State::finished;
-    const auto trained =
-        train_in(run, fold, dataset, is_finished ? PreparedData{} : prepare(dataset, fold, copies, listener), listener);
+    PreparedData prepared;
+    if (!is_finished) prepared = prepare(dataset, fold, copies, listener);
+    prepared.tracks_labels = true;
+    const auto trained = train_in(run, fold, dataset, prepared, listener);
     if (!trained) return std::nullopt;
+    add_dynamics(run.path(), dataset, dynamics);
     folds.push_back(trained->validation.value());
     for (int64_t i = 0; i < folds.back().size(); ++i)
       places[folds.back().rows[static_cast<size_t>(i)]] = {folds.size() - 1, i};
   }
-  Predictions all{.class_names = dataset.class_names, .rows = {}, .labels = {}, .logits = {}, .probabilities = {}};
+  FoldResults results;
+  Predictions& all = results.predictions;
+  all.class_names = dataset.class_names;
   for (const auto& [row, place] : places) {
     const Predictions& fold = folds[place.first];
+    const int64_t index = *dataset.index_of(row);
+    const FaceDynamics& of = dynamics[static_cast<size_t>(index)];
+    const auto trained = static_cast<double>(of.folds);  // 0 / 0 is NaN
+    results.area_under_margin.push_back(of.margin / trained);
+    results.forgetting.push_back(of.forgotten / trained);
     all.rows.push_back(row);
     all.labels.push_back(fold.labels[static_cast<size_t>(place.second)]);
     const auto logits = fold.logit_row(place.second);
     const auto probabilities = fold.probability_row(place.second);
     all.logits.insert(all.logits.end(), logits.begin(), logits.end());
     all.probabilities.insert(all.probabilities.end(), probabilities.begin(), probabilities.end());
-    if (!dataset.files.empty()) all.files.push_back(dataset.files[static_cast<size_t>(*dataset.index_of(row))]);
+    if (!dataset.files.empty()) all.files.push_back(dataset.files[static_cast<size_t>(index)]);
   }
-  return all;
+  return results;
 }
 
 /// Rows whose face has a copy, exact or near, with another label.
@@ -107,6 +147,20 @@ std::set<int64_t> conflicting_rows(const data::Dataset& dataset, const data::Ima
 
 bool is_constant(std::span<const uint8_t> image) {
   return std::all_of(image.begin(), image.end(), [&](uint8_t value) { return value == image.front(); });
+}
+
+/// The detectors of one network's predictions, and those of the folds' training: low margins, and labels that were
+/// forgotten often. Where no fold trained a row, these two trust its label.
+evaluation::LabelIssues find_issues(const FoldResults& folds) {
+  evaluation::LabelIssues issues = evaluation::find_label_issues(folds.predictions);
+  evaluation::Detector margin{.name = "area-under-margin", .doubt = {}};
+  evaluation::Detector forgetting{.name = "forgetting", .doubt = {}};
+  constexpr double kTrusted = -std::numeric_limits<double>::infinity();
+  for (const double area : folds.area_under_margin) margin.doubt.push_back(std::isnan(area) ? kTrusted : -area);
+  for (const double times : folds.forgetting) forgetting.doubt.push_back(std::isnan(times) ? kTrusted : times);
+  issues.detectors.push_back(std::move(margin));
+  issues.detectors.push_back(std::move(forgetting));
+  return issues;
 }
 
 /// How well each detector finds the labels that FER+'s plurality contradicts, and how well chance does.
@@ -235,11 +289,12 @@ void AuditOptions::bind(OptionSet& options) {
                .minimum = 2,
                .maximum = kMostDistinctFolds,
                .level = OptionLevel::common});
-  options.add(&detector,
-              {.name = "rank-by",
-               .help = "what ranks the suspects in tables and galleries",
-               .choices = {"confident-learning", "self-confidence", "margin", "entropy"},
-               .level = OptionLevel::common});
+  options.add(
+      &detector,
+      {.name = "rank-by",
+       .help = "what ranks the suspects in tables and galleries",
+       .choices = {"confident-learning", "self-confidence", "margin", "entropy", "area-under-margin", "forgetting"},
+       .level = OptionLevel::common});
   options.add(&suspects,
               {.name = "suspects",
                .help = "suspects whose suggested label goes into corrections.csv",
@@ -268,12 +323,13 @@ std::optional<AuditOutcome> audit_task(const Experiment& experiment,
                                        options,
                                        run_content(experiment, dataset));
   const data::ImageCopies copies = data::find_copies(dataset, experiment.leaks);
-  const auto all = out_of_sample(folder, experiment, options, audit, dataset, copies, listener);
-  if (!all) {
+  const auto folds = train_folds(folder, experiment, options, audit, dataset, copies, listener);
+  if (!folds) {
     folder.save("interrupted");
     return std::nullopt;
   }
-  const evaluation::LabelIssues issues = evaluation::find_label_issues(*all);
+  const Predictions* const all = &folds->predictions;
+  const evaluation::LabelIssues issues = find_issues(*folds);
   const auto detector = std::find_if(issues.detectors.begin(), issues.detectors.end(), [&](const auto& candidate) {
     return candidate.name == audit.detector;
   });

@@ -133,6 +133,7 @@ bool is_own_name(const std::string& name) {
                                                 "report.html",
                                                 "votes.json",
                                                 "comparison.csv",
+                                                "label_dynamics.safetensors",
                                                 "teacher.safetensors",
                                                 "audit.json",
                                                 "suspects.csv",

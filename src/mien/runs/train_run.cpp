@@ -527,6 +527,8 @@ std::optional<RunSummary> train_in(RunFolder& folder,
       .teacher_logits = teacher_logits(folder.path(), experiment, dataset, prepared.split, listener),
       .metadata = std::move(metadata)};
   input.numerics = numerics();
+  training::LabelDynamics dynamics(prepared.tracks_labels ? dataset.labels : std::vector<int32_t>());
+  if (prepared.tracks_labels) input.label_dynamics = &dynamics;
   if (folder.state() == RunFolder::State::fresh) warn_of_absent_classes(dataset, prepared.split, listener);
   record_class_weights(folder, input, listener);
   Recorder recorder(folder, dataset, listener);
@@ -538,6 +540,8 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     throw;
   }
   listener.line(end_text(*trained, experiment.train.loop));
+  // A run that is over has no tensors in its checkpoint any more: what it wrote stays.
+  if (prepared.tracks_labels && dynamics.state().any().item<bool>()) dynamics.write(folder.path() / kLabelDynamicsFile);
   if (!trained->history.empty()) write_atomic(folder.path() / "results.csv", report::history_csv(trained->history));
   if (!trained->history.empty()) {
     report::draw_or_warn(listener, [&] {

@@ -16,10 +16,14 @@
 namespace mien::runs {
 
 /// Data with its split and what the leak check said; shared by the runs of a recipe and the members of an ensemble.
+/// What a run with PreparedData::tracks_labels leaves in its folder.
+inline constexpr const char* kLabelDynamicsFile = "label_dynamics.safetensors";
+
 struct PreparedData {
   data::Split split;
   std::string leaks;                     ///< one line, empty if clean
   std::string test_name = "PublicTest";  ///< what the split's test rows are called; "held-out" in ensembles without any
+  bool tracks_labels = false;            ///< write label_dynamics.safetensors (training/label_dynamics.h)
 };
 
 /// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left

@@ -219,6 +219,7 @@ NamedTensors TrainingLoop::checkpoint_tensors() const {
       tensors.emplace_back("average." + specs[i].name, average_->network().tensors()[i]);
   }
   for (auto& entry : optimizer_->state()) tensors.push_back(std::move(entry));
+  if (input_.label_dynamics != nullptr) tensors.emplace_back("label_dynamics", input_.label_dynamics->state());
   return tensors;
 }
 
@@ -287,8 +288,9 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
     rate = schedule_.rate(static_cast<double>(epoch - 1) + static_cast<double>(step) / static_cast<double>(steps));
 
     const at::Tensor logits = network_.forward(batch.images, network::Mode::training);
-    const at::Tensor loss =
-        loss_of(logits, batch, std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    const auto rows = std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    if (input_.label_dynamics != nullptr) input_.label_dynamics->see(rows, logits);
+    const at::Tensor loss = loss_of(logits, batch, rows);
     const double loss_value = loss.item<double>();
     if (!std::isfinite(loss_value)) {
       fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",

@@ -13,6 +13,7 @@
 #include "mien/network/network.h"
 #include "mien/training/batch_builder.h"
 #include "mien/training/history.h"
+#include "mien/training/label_dynamics.h"
 #include "mien/training/train_options.h"
 
 namespace mien::training {
@@ -32,6 +33,7 @@ struct TrainingInput {
   at::Tensor teacher_logits;
   std::map<std::string, std::string> metadata;  ///< stored with the weights
   std::map<std::string, std::string> numerics;  ///< what rounding depends on; a resume with others warns
+  LabelDynamics* label_dynamics = nullptr;      ///< sees the logits of every step; kept over a resume
 };
 
 /// Hears of milestones, to draw and record them.
