@@ -23,6 +23,10 @@ target_link_libraries(mien_torch INTERFACE OpenMP::OpenMP_CXX)
 # ONNX files: their protobuf classes and checker, which Debian's libtorch is linked to as well.
 find_package(Protobuf REQUIRED)
 find_package(ONNX CONFIG REQUIRED)
+set(MIEN_ONNX ONNX::onnx)
+if(NOT TARGET ${MIEN_ONNX})
+  set(MIEN_ONNX onnx)  # Debian 12
+endif()
 
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
