@@ -34,7 +34,7 @@ layers = [
 }  // namespace
 
 Child::Child(const std::vector<std::string>& words, const fs::path& folder, const StartOptions& options)
-    : folder_(folder) {
+    : folder_(folder), log_(options.log) {
   std::vector<std::string> all{options.program};
   all.insert(all.end(), words.begin(), words.end());
   std::vector<char*> pointers;
@@ -45,9 +45,10 @@ Child::Child(const std::vector<std::string>& words, const fs::path& folder, cons
   std::vector<const char*> environment{pictures.c_str(), home.c_str(), "OMP_NUM_THREADS=1"};
   const std::string kill_at = "MIEN_KILL_AT=" + std::to_string(options.kill_at);
   if (options.kill_at > 0) environment.insert(environment.end(), {kill_at.c_str(), "LD_PRELOAD=" MIEN_KILL_AT_LIBRARY});
+  for (const std::string& variable : options.environment) environment.push_back(variable.c_str());
   environment.push_back(nullptr);
-  const std::string out = (folder / "stdout").string();
-  const std::string err = (folder / "stderr").string();
+  const std::string out = (folder / ("stdout" + log_)).string();
+  const std::string err = (folder / ("stderr" + log_)).string();
   process_ = ::fork();
   if (process_ != 0) return;
   // Between fork and exec only calls that are safe there.
@@ -86,8 +87,8 @@ Outcome Child::wait() {
   }
   const int status = *wait_status_;
   return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-          .out = contents(folder_ / "stdout"),
-          .err = contents(folder_ / "stderr")};
+          .out = contents(folder_ / ("stdout" + log_)),
+          .err = contents(folder_ / ("stderr" + log_))};
 }
 
 void CliTest::SetUp() {

@@ -22,6 +22,8 @@ struct StartOptions {
   std::optional<uint64_t> largest_file_bytes = {};  ///< a disk that is full after that much
   int kill_at = 0;  ///< killed before this file operation, counted from 1; 0 lets it live
   const char* program = MIEN_PROGRAM;
+  std::vector<std::string> environment = {};  ///< "NAME=value", beside what every child gets
+  std::string log;                            ///< what the files of its output are called behind "stdout" and "stderr"
 };
 
 /// The built program, running in a folder.
@@ -37,6 +39,7 @@ class Child {
 
  private:
   std::filesystem::path folder_;
+  std::string log_;
   pid_t process_ = -1;
   std::optional<int> wait_status_;
 };

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <numeric>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,8 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
+#include "mien/core/toml.h"
+#include "mien/ranks/group.h"
 #include "mien/recipes/recipe.h"
 #include "mien/recipes/run_recipe.h"
 #include "mien/runs/compare_runs.h"
@@ -25,8 +28,10 @@
 #include "mien/runs/experiment.h"
 #include "mien/runs/list_runs.h"
 #include "mien/runs/lr_find.h"
+#include "mien/runs/merge_run.h"
 #include "mien/runs/predict_run.h"
 #include "mien/runs/run_page.h"
+#include "mien/runs/shard.h"
 #include "mien/runs/train_run.h"
 #include "mien/runtime/environment.h"
 #include "mien/serve/server.h"
@@ -81,19 +86,94 @@ inline int finished(const Call& call, const std::optional<std::filesystem::path>
   return 0;
 }
 
+/// What `mien train` is told.
+struct TrainWish {
+  runs::Experiment experiment;
+  bool sync_batch_norm = false;
+  std::string shard;
+
+  void bind(OptionSet& options) {
+    experiment.bind(options);
+    options.group("machines");
+    options.add(&sync_batch_norm,
+                {.name = "sync-batch-norm",
+                 .help = "where several processes train together (mpirun, srun, torchrun), normalize by the statistics "
+                         "of the whole batch, not of each process's part of it"});
+    options.add(
+        &shard,
+        {.name = "shard",
+         .help = "train part K/N of an ensemble's members (2/4), or slurm: the part of this task of a Slurm job "
+                 "array; `mien merge` puts the parts together"});
+  }
+};
+
 class TrainCommand final : public ComputingCommand<TrainCommand> {
  public:
   void bind(OptionSet& options) override {
-    experiment_.bind(options);
+    wish_.bind(options);
     bind_pictures(options, pictures_);
   }
   int compute(const Call& call) {
+    if (const auto place = ranks::place_from()) return compute_as_rank(call, *place);
     warn_of_slow_blas(call.terminal);
-    return finished(call, runs::train_task(experiment_, call.options, call.terminal));
+    runs::Together part;
+    if (!wish_.shard.empty()) part.shard = runs::parse_shard(wish_.shard);
+    return finished(call, runs::train_task(wish_.experiment, call.options, call.terminal, part));
   }
 
  private:
-  runs::Experiment experiment_;
+  /// As one of several processes that train one network; only the first one speaks.
+  int compute_as_rank(const Call& call, const ranks::Place& place) {
+    const auto group = ranks::join(place);
+    if (wish_.experiment.run.threads == 0) runtime::configure_threads(ranks::threads_of_one(group->processes_here()));
+    ProgressListener& listener = group->is_first() ? static_cast<ProgressListener&>(call.terminal) : silent_listener();
+    try {
+      if (group->is_first()) {
+        warn_of_slow_blas(call.terminal);
+        const std::set<std::string> hosts(group->facts().hosts.begin(), group->facts().hosts.end());
+        listener.line(fmt::format("{} ranks on {}, started by {}",
+                                  group->size(),
+                                  join(std::vector(hosts.begin(), hosts.end()), ", "),
+                                  place.launcher));
+      }
+      const auto folder = runs::train_task(
+          wish_.experiment, call.options, listener, {.group = group.get(), .sync_batch_norm = wish_.sync_batch_norm});
+      group->leave();
+      if (!group->is_first()) return folder ? 0 : kInterrupted;
+      return finished(call, folder);
+    } catch (...) {
+      group->fail(std::current_exception());
+    }
+  }
+
+  TrainWish wish_;
+  bool pictures_ = true;
+};
+
+/// `mien merge`: what the shards' own args.toml say is done to the end.
+class MergeCommand final : public ComputingCommand<MergeCommand> {
+ public:
+  void bind(OptionSet& options) override { bind_pictures(options, pictures_); }
+  std::vector<Positional> positionals() override {
+    return {{.name = "folder",
+             .help = "folders of all shards of an ensemble: runs/train/NAME.shard-*",
+             .targets = &folders_}};
+  }
+  int compute(const Call& call) {
+    const std::vector<std::filesystem::path> shards(folders_.begin(), folders_.end());
+    runs::check_shards(shards);
+    TrainWish wish;
+    OptionSet options;
+    wish.bind(options);
+    const std::filesystem::path file = shards.front() / "args.toml";
+    set_from_toml(options, read_text(file, 1 << 20), file.string(), Origin::config_file);
+    options.set("shard", "", Origin::command_line, "mien merge");
+    warn_of_slow_blas(call.terminal);
+    return finished(call, runs::merge_task(shards, wish.experiment, options, call.terminal));
+  }
+
+ private:
+  std::vector<std::string> folders_;
   bool pictures_ = true;
 };
 
@@ -127,6 +207,7 @@ class RunCommand final : public ComputingCommand<RunCommand> {
   int compute(const Call& call) {
     const recipes::Recipe recipe = recipes::load_recipe(recipe_);
     if (call.print_config) return print_config(recipe, overrides(call), call.terminal);
+    ranks::refuse_ranks("a recipe");
     warn_of_slow_blas(call.terminal);
     return finished(call, recipes::run_recipe(recipe, overrides(call), wish_, call.terminal));
   }
@@ -412,6 +493,7 @@ const std::vector<CommandSpec>& command_table() {
          "versions, threads, BLAS speed and correctness, GPU, what is built in",
          make<DoctorCommand>()},
         {"train", "Networks", "train one network, or with --members an ensemble, and judge it", make<TrainCommand>()},
+        {"merge", "Networks", "put the shards of an ensemble together and let it vote", make<MergeCommand>()},
         {"predict", "Networks", "predict a csv into id,label from weights alone", make<PredictCommand>()},
         {"eval", "Networks", "judge weights on labeled faces", make<EvalCommand>()},
         {"compare",

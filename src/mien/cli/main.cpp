@@ -32,7 +32,7 @@ void on_interrupt(int) {
 }
 
 /// Commands whose interrupted work goes on when they are started again.
-bool can_go_on(const std::string& command) { return command == "train" || command == "run" || command == "demo"; }
+bool can_go_on(const std::string& command) { return command == "train" || command == "run" || command == "demo" || command == "merge"; }
 
 /// Commands that make batches of a size that the user chooses.
 bool has_batch_size(const std::string& command) {
@@ -47,6 +47,7 @@ void occupy_standard_streams() {
 }
 
 int fail(const std::string& line, int status) {
+  if (line.empty()) return status;  // another rank says it
   const std::string text = "mien: " + line + "\n";
   std::fwrite(text.data(), 1, text.size(), stderr);  // a full standard error must not hide the exit status
   return mien::stop_requested() ? kInterrupted : status;

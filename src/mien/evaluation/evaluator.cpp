@@ -14,6 +14,7 @@
 #include "mien/core/error.h"
 #include "mien/core/text.h"
 #include "mien/data/preprocess.h"
+#include "mien/evaluation/predict_shared.h"
 
 namespace mien::evaluation {
 
@@ -122,6 +123,16 @@ Predictions predict(const network::Network& network,
                     std::span<const int64_t> rows,
                     const PredictOptions& options,
                     ProgressListener& listener) {
+  return predict_shared(network, normalization, dataset, rows, options, listener, nullptr);
+}
+
+Predictions predict_shared(const network::Network& network,
+                           const network::Normalization& normalization,
+                           const data::Dataset& dataset,
+                           std::span<const int64_t> rows,
+                           const PredictOptions& options,
+                           ProgressListener& listener,
+                           ranks::Group* group) {
   check_fits(network.graph(), dataset);
   const at::NoGradGuard no_grad;
   const int64_t count = static_cast<int64_t>(rows.size());
@@ -137,7 +148,8 @@ Predictions predict(const network::Network& network,
   const at::Device device = network.tensors().empty() ? at::Device(at::kCPU) : network.tensors().front().device();
 
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
-    if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
+    if (group != nullptr && begin / options.batch_size % group->size() != group->rank()) continue;
+    if (group == nullptr && listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while predicting");
     const int64_t n = std::min(options.batch_size, count - begin);
     const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     const at::Tensor images = normalized_images(dataset, normalization, part).to(device);
@@ -151,6 +163,7 @@ Predictions predict(const network::Network& network,
     std::copy_n(logits.data_ptr<double>(), n * classes, result.logits.begin() + begin * classes);
     listener.progress("predicting", begin + n, count, "");
   }
+  if (group != nullptr) group->sum(result.logits);
   result.probabilities.resize(result.logits.size());
   softmax_rows(result.logits, classes, result.probabilities);
   return result;

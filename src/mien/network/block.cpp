@@ -62,6 +62,16 @@ std::vector<double> summed(int64_t count, int64_t floats, int64_t channels, cons
   return sums;
 }
 
+/// Sums and a number of rows, over all parts of the batch. Returns the rows.
+double over_parts(const SumOverParts& sum, std::vector<double>& sums, double rows) {
+  if (!sum) return rows;
+  sums.push_back(rows);
+  sum(sums);
+  rows = sums.back();
+  sums.pop_back();
+  return rows;
+}
+
 /// Scale, shift, mean and inverse deviation of a block's batch norm, [4, C] in one allocation.
 at::Tensor normalization(const BlockCall& call, const BlockArguments& block) {
   const int64_t channels = block.channels;
@@ -75,11 +85,12 @@ at::Tensor normalization(const BlockCall& call, const BlockArguments& block) {
   float* const running_mean = call.running_mean.data_ptr<float>();
   float* const running_variance = call.running_variance.data_ptr<float>();
   std::vector<double> sums;
-  const auto rows = static_cast<double>(block.rows());
+  auto rows = static_cast<double>(block.rows());
   if (call.batch_statistics) {
     sums = summed(block.rows(), block.rows() * channels, channels, [&](int64_t begin, int64_t end, double* part) {
       block_kernels().statistics(block, begin, end, part);
     });
+    rows = over_parts(call.sum_over_parts, sums, rows);
   }
   for (int64_t c = 0; c < channels; ++c) {
     double m = running_mean[c];
@@ -115,6 +126,7 @@ void set_table(BlockArguments& block, const at::Tensor& table) {
 struct BlockBackward final : torch::autograd::Node {
   at::Tensor x, residual, table;
   BlockArguments arguments;
+  SumOverParts sum_over_parts;
   bool batch_statistics = false;
   bool may_reuse = false;
   bool is_released = false;
@@ -149,19 +161,21 @@ variable_list BlockBackward::apply(variable_list&& output_gradients) {
   const int64_t floats = block.rows() * channels;
   std::vector<float> coefficients(static_cast<size_t>(2 * channels), 0.0F);
   if (needs_parameters || (table.defined() && batch_statistics && needs_x)) {
-    const auto sums = summed(block.units(), floats, channels, [&](int64_t begin, int64_t end, double* part) {
+    auto sums = summed(block.units(), floats, channels, [&](int64_t begin, int64_t end, double* part) {
       block_kernels().backward_sums(block, gradients, begin, end, part);
     });
     result[2] = at::empty({channels}, at::kFloat);
     result[3] = at::empty({channels}, at::kFloat);
-    const auto rows = static_cast<double>(block.rows());
-    for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t c = 0; c < channels; ++c) {  // of this part: whoever cut the batch adds up all gradients
+      result[3].data_ptr<float>()[c] = static_cast<float>(sums[static_cast<size_t>(c)]);
+      result[2].data_ptr<float>()[c] = static_cast<float>(sums[static_cast<size_t>(c + channels)]);
+    }
+    auto rows = static_cast<double>(block.rows());
+    if (batch_statistics) rows = over_parts(sum_over_parts, sums, rows);
+    for (int64_t c = 0; batch_statistics && c < channels; ++c) {
       const auto i = static_cast<size_t>(c);
       const double d_beta = sums[i];
       const double d_gamma = sums[i + static_cast<size_t>(channels)];
-      result[3].data_ptr<float>()[c] = static_cast<float>(d_beta);
-      result[2].data_ptr<float>()[c] = static_cast<float>(d_gamma);
-      if (!batch_statistics) continue;
       const double scale = block.scale[c];
       coefficients[i] = static_cast<float>(-scale * d_beta / rows);
       coefficients[i + static_cast<size_t>(channels)] =
@@ -206,6 +220,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
     block.width = is_image ? x.size(3) : 1;
     block.out_height = block.height / block.pool;
     block.out_width = block.width / block.pool;
+    block.dropout.first = call.first_image * block.out_height * block.out_width * block.channels;
     block.x = x.data_ptr<float>();
     block.residual = residual.defined() ? residual.data_ptr<float>() : nullptr;
     if (call.gamma.defined()) table = normalization(call, block);
@@ -225,6 +240,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
   node->table = table;
   node->arguments = block;
   node->batch_statistics = call.batch_statistics;
+  node->sum_over_parts = call.sum_over_parts;
   node->may_reuse = call.may_reuse && x.is_alias_of(x_as_given);
   torch::autograd::set_history(output, node);
   return output;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -10,13 +12,18 @@
 
 namespace mien::network {
 
-/// One block on one batch.
+/// Replaces sums by those over all parts of a batch.
+using SumOverParts = std::function<void(std::span<double> sums)>;
+
+/// One block on one batch, or on the part of a batch that this process has.
 struct BlockCall {
   BlockArguments arguments;  ///< activations, pool and dropout; shapes and pointers are filled in by run_block
   at::Tensor gamma, beta;    ///< [C], or undefined where the block has no batch norm
   at::Tensor running_mean, running_variance;
   double epsilon = 0, momentum = 0;
   bool batch_statistics = false;  ///< normalize by the batch's own statistics, and fold them into the running ones
+  int64_t first_image = 0;        ///< of the whole batch, where x is a part of it
+  SumOverParts sum_over_parts;    ///< of what batch statistics come from; empty: x is the whole batch, or its own
   bool may_overwrite = false;     ///< where no gradient is recorded, the result may be written into x
   bool may_reuse = false;         ///< the backward pass may write the gradient into x
 };

@@ -12,6 +12,7 @@
 #include "mien/core/error.h"
 #include "mien/core/random.h"
 #include "mien/core/text.h"
+#include "mien/network/batch_part.h"
 #include "mien/network/block.h"
 #include "mien/network/convolution.h"
 #include "mien/network/graph/layer_traits.h"
@@ -137,10 +138,12 @@ DropoutKey dropout_key(const Layer& layer, int node, uint64_t seed) {
 }
 
 /// On the CPU the mask that a block would use; elsewhere libtorch's own kernel.
-at::Tensor drop(const Layer& layer, int node, const at::Tensor& x, uint64_t seed) {
+at::Tensor drop(const Layer& layer, int node, const at::Tensor& x, uint64_t seed, int64_t first_image) {
   if (layer.probability <= 0) return x;
   if (!x.is_cpu()) return at::dropout(x, layer.probability, /*train=*/true);
-  return x * dropout_mask(dropout_key(layer, node, seed), x);
+  DropoutKey key = dropout_key(layer, node, seed);
+  key.first = first_image * (x.numel() / x.size(0));
+  return x * dropout_mask(key, x);
 }
 
 /// One node's output. `own` are the tensors of its layer in the order of parameter_specs().
@@ -150,6 +153,7 @@ at::Tensor run_step(const Step& step,
                     const std::vector<at::Tensor>& own,
                     Mode mode,
                     uint64_t dropout_seed,
+                    int64_t first_image,
                     bool is_fused,
                     bool in_place) {
   const at::Tensor& x = inputs.front();
@@ -181,7 +185,7 @@ at::Tensor run_step(const Step& step,
     case LayerKind::flatten:
       return at::flatten(x, 1);
     case LayerKind::dropout:
-      return mode == Mode::training ? drop(layer, step.output(), x, dropout_seed) : x;
+      return mode == Mode::training ? drop(layer, step.output(), x, dropout_seed, first_image) : x;
     case LayerKind::add:
       return in_place ? x.add_(inputs[1]) : at::add(x, inputs[1]);
     case LayerKind::multiply:
@@ -209,7 +213,17 @@ Activation activation_of(const Layer& layer) {
   return layer.kind == LayerKind::leaky_relu ? Activation::leaky_relu : Activation::silu;
 }
 
+thread_local const BatchPart* t_part = nullptr;
+
 }  // namespace
+
+const BatchPart& current_batch_part() {
+  static const BatchPart whole;
+  return t_part == nullptr ? whole : *t_part;
+}
+
+BatchPartGuard::BatchPartGuard(BatchPart part) : part_(std::move(part)), before_(std::exchange(t_part, &part_)) {}
+BatchPartGuard::~BatchPartGuard() { t_part = before_; }
 
 Network::Network(Graph graph, uint64_t seed)
     : graph_(std::move(graph)),
@@ -272,6 +286,7 @@ at::Tensor Network::run_node(int node, const std::vector<at::Tensor>& inputs, Mo
                   tensors_of(node),
                   mode,
                   dropout_seed,
+                  current_batch_part().first_image,
                   /*is_fused=*/can_fuse(inputs.front()),
                   /*in_place=*/false);
 }
@@ -279,7 +294,9 @@ at::Tensor Network::run_node(int node, const std::vector<at::Tensor>& inputs, Mo
 BlockCall Network::block_call(const Step& step, const at::Tensor& x, Mode mode, uint64_t dropout_seed) const {
   const Block& block = *step.block;
   const auto layer = [&](int node) -> const Layer& { return graph_.layers[static_cast<size_t>(node)]; };
-  BlockCall call{.may_overwrite = step.may_overwrite, .may_reuse = block.may_reuse};
+  BlockCall call{.first_image = current_batch_part().first_image,
+                 .may_overwrite = step.may_overwrite,
+                 .may_reuse = block.may_reuse};
   BlockArguments& arguments = call.arguments;
   if (block.before >= 0) {
     arguments.before = activation_of(layer(block.before));
@@ -288,7 +305,8 @@ BlockCall Network::block_call(const Step& step, const at::Tensor& x, Mode mode, 
   if (block.batch_norm >= 0) {
     const Layer& norm = layer(block.batch_norm);
     call.batch_statistics = mode == Mode::training;
-    if (call.batch_statistics) check_statistics(norm, x);
+    if (call.batch_statistics) call.sum_over_parts = current_batch_part().sum_over_parts;
+    if (call.batch_statistics && !call.sum_over_parts) check_statistics(norm, x);
     const std::vector<at::Tensor> own = tensors_of(block.batch_norm);
     call.gamma = own[0];
     call.beta = own[1];
@@ -360,6 +378,7 @@ void Network::run_steps(const Plan& plan, int after, int last, std::vector<at::T
                                tensors_of(step.output()),
                                mode,
                                dropout_seed,
+                               current_batch_part().first_image,
                                plan.fusion != Fusion::none,
                                in_place);
     }

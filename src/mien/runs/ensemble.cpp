@@ -134,7 +134,8 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
                                               const Experiment& experiment,
                                               const OptionSet& options,
                                               const data::Dataset& dataset,
-                                              ProgressListener& listener) {
+                                              ProgressListener& listener,
+                                              const std::optional<Shard>& shard) {
   if (experiment.split.validation == "usage") {
     throw_usage("--members: --validation usage leaves no rows that no member saw to judge the vote on",
                 "choose --validation fraction:0.1");
@@ -157,6 +158,7 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
 
   std::optional<data::ImageCopies> copies;  // the members share the data and differ in the split
   for (int64_t m = 0; m < experiment.ensemble.members; ++m) {
+    if (shard && !shard->has(m)) continue;
     Experiment member = experiment;
     OptionSet member_options;
     member.bind(member_options);
@@ -185,6 +187,15 @@ std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
     summary.members.push_back(std::move(*trained));
   }
 
+  if (shard) {
+    folder.record_text("shard", shard->text());
+    folder.save("finished");
+    listener.line(fmt::format("shard {} is in {}; when all are there: mien merge {}.shard-*",
+                              shard->text(),
+                              folder.path().string(),
+                              folder.path().string().substr(0, folder.path().string().rfind(".shard-"))));
+    return summary;
+  }
   vote(summary);
   const std::vector<Predictions> predictions = member_predictions(summary);
   evaluate_run(voted_by(experiment.ensemble.vote, predictions),

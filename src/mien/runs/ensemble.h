@@ -12,6 +12,7 @@
 #include "mien/runs/experiment.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/run_summary.h"
+#include "mien/runs/shard.h"
 
 namespace mien::runs {
 
@@ -34,12 +35,14 @@ struct EnsembleSummary {
 /// and judges their votes on the test rows or, without any, on a held-out part that no member sees. Members that are
 /// finished are kept, so that a second start goes on. The weights of the weighted vote are cross-fitted: each half of
 /// the judged rows is judged with the weights fitted on the other half. Writes votes.json, members.png, the confusion
-/// matrix of experiment.ensemble.vote and report.html. Nothing if the user stopped it.
+/// matrix of experiment.ensemble.vote and report.html. A `shard` trains its own members alone, and no vote is taken.
+/// Nothing if the user stopped it.
 std::optional<EnsembleSummary> train_ensemble(RunFolder& folder,
                                               const Experiment& experiment,
                                               const OptionSet& options,
                                               const data::Dataset& dataset,
-                                              ProgressListener& listener);
+                                              ProgressListener& listener,
+                                              const std::optional<Shard>& shard = {});
 
 /// Reads the folder of a finished ensemble and votes again. Throws Error(bad_data) if it is none.
 EnsembleSummary read_ensemble(const std::filesystem::path& folder);

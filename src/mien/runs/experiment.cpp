@@ -118,7 +118,8 @@ void Experiment::bind(OptionSet& options) {
 
 void copy_options(const OptionSet& source, OptionSet& target) {
   for (const OptionSet::Entry& entry : source.entries()) {
-    if (entry.origin != Origin::default_value)
+    // What a command has beside its experiment stays with the command.
+    if (entry.origin != Origin::default_value && target.find(entry.spec.name) != nullptr)
       target.set(entry.spec.name, entry.text(), entry.origin, entry.origin_detail);
   }
 }

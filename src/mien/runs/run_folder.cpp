@@ -33,7 +33,7 @@ using nlohmann::ordered_json;
 constexpr char kLocked = 0;
 
 /// Decide where an outcome goes, when it ends, or what is made of it; never the trained network.
-const std::set<std::string_view> kPlaces{"project", "name", "exist-ok", "time", "max-time"};
+const std::set<std::string_view> kPlaces{"project", "name", "exist-ok", "time", "max-time", "shard"};
 const std::set<std::string_view> kJudging{"test-data",
                                           "tta",
                                           "tta-flip",
@@ -56,6 +56,7 @@ std::string hash_of(const OptionSet& options, const RunContent& content, bool of
   for (const auto& entry : options.entries()) {
     const std::string& name = entry.spec.name;
     if (kPlaces.contains(name) || kJudging.contains(name) != of_judging) continue;
+    if (name == "sync-batch-norm" && entry.text() == "false") continue;  // runs begun before it came go on
     if (kFiles.contains(name) && !content.training.empty()) continue;
     text += name + "=" + entry.text() + "\n";
   }

@@ -19,7 +19,7 @@
 #include "mien/core/text.h"
 #include "mien/data/class_weights.h"
 #include "mien/evaluation/calibration.h"
-#include "mien/evaluation/evaluator.h"
+#include "mien/evaluation/predict_shared.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/report/canvas.h"
 #include "mien/report/draw_or_warn.h"
@@ -215,9 +215,10 @@ void record_class_weights(RunFolder& folder, const training::TrainingInput& inpu
 }
 
 /// What rounding depends on besides the options.
-std::map<std::string, std::string> numerics() {
+std::map<std::string, std::string> numerics(const ranks::Group* group) {
   const runtime::Environment environment = runtime::environment();
-  return {{"threads", std::to_string(environment.threads)},
+  return {{"ranks", std::to_string(group == nullptr ? 1 : group->size())},
+          {"threads", std::to_string(environment.threads)},
           {"BLAS", environment.blas},
           {"BLAS kernels", environment.blas_kernels},
           {"instructions", environment.cpu_capability},
@@ -333,8 +334,10 @@ double calibrate(const std::filesystem::path& folder,
                  const data::Dataset& dataset,
                  const std::vector<int64_t>& rows,
                  const evaluation::PredictOptions& options,
-                 ProgressListener& listener) {
-  const auto predictions = evaluation::predict(trained.best, trained.normalization, dataset, rows, options, listener);
+                 ProgressListener& listener,
+                 ranks::Group* group) {
+  const auto predictions =
+      evaluation::predict_shared(trained.best, trained.normalization, dataset, rows, options, listener, group);
   const double temperature = evaluation::fit_temperature(predictions);
   const std::filesystem::path file = folder / "weights" / "best.safetensors";
   network::LoadedWeights weights = network::load_weights(file);
@@ -346,7 +349,8 @@ double calibrate(const std::filesystem::path& folder,
   return temperature;
 }
 
-/// The mean logits of experiment.run.teacher for every row of `dataset`, kept in teacher.safetensors; undefined without
+/// The mean logits of experiment.run.teacher for every row of `dataset`, kept in folder's teacher.safetensors, if
+/// there is a folder; undefined without
 /// a teacher. A teacher that was trained on the validation rows makes the validation rates too good: a warning says so.
 at::Tensor teacher_logits(const std::filesystem::path& folder,
                           const Experiment& experiment,
@@ -375,7 +379,7 @@ at::Tensor teacher_logits(const std::filesystem::path& folder,
   std::string of = dataset.checksum;
   for (const network::LoadedWeights& teacher : teachers.networks) of += teacher.hash;
   const std::filesystem::path file = folder / "teacher.safetensors";
-  if (std::filesystem::exists(file)) {
+  if (!folder.empty() && std::filesystem::exists(file)) {
     const SafetensorsFile stored = SafetensorsFile::open(file);
     const auto found = stored.metadata().find("mien.teacher");
     if (found != stored.metadata().end() && found->second == of && stored.floats("logits").size() == values.size()) {
@@ -387,6 +391,7 @@ at::Tensor teacher_logits(const std::filesystem::path& folder,
   std::iota(rows.begin(), rows.end(), int64_t{0});
   const auto predictions = teachers.predict("mean-logit", experiment.judge.prediction(), dataset, rows, listener);
   std::copy(predictions.logits.begin(), predictions.logits.end(), values.begin());
+  if (folder.empty()) return logits;
   const NamedArray array{.name = "logits",
                          .dtype = "F32",
                          .shape = {dataset.size(), dataset.classes()},
@@ -395,6 +400,55 @@ at::Tensor teacher_logits(const std::filesystem::path& folder,
   listener.line(
       fmt::format("learns from {} teachers, whose logits are in {}", teachers.networks.size(), file.string()));
   return logits;
+}
+
+/// Who trained together, and how they spent their time.
+std::string describe_ranks(const ranks::Group& group, const training::TrainingResult& trained) {
+  nlohmann::ordered_json json{{"count", group.size()},
+                              {"launcher", group.facts().launcher},
+                              {"transport", group.facts().transport},
+                              {"counts_so_far", trained.ranks_so_far},
+                              {"bytes_a_step", trained.bytes_a_step},
+                              {"ranks", nlohmann::ordered_json::array()}};
+  for (size_t rank = 0; rank < trained.ranks.size(); ++rank) {
+    json["ranks"].push_back({{"rank", rank},
+                             {"host", group.facts().hosts[rank]},
+                             {"seconds_training", trained.ranks[rank].seconds_training},
+                             {"seconds_waiting", trained.ranks[rank].seconds_waiting}});
+  }
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+/// The part of `mien train` of a rank that writes nothing: trains, and predicts its share of the rows that rank 0
+/// judges, in the same order. False if the user stopped it.
+bool compute_for_first(const Experiment& experiment,
+                       const data::Dataset& dataset,
+                       const PreparedData& prepared,
+                       ProgressListener& listener,
+                       const Together& together) {
+  auto [network, normalization] = starting_network(network::load_graph(experiment.run.network), experiment);
+  training::TrainingInput input{.dataset = &dataset,
+                                .training_rows = prepared.split.training,
+                                .validation_rows = prepared.split.validation,
+                                .options = experiment.train,
+                                .augment = experiment.augment,
+                                .normalization = normalization,
+                                .teacher_logits = teacher_logits({}, experiment, dataset, prepared.split, listener),
+                                .numerics = numerics(together.group),
+                                .group = together.group,
+                                .sync_batch_norm = together.sync_batch_norm};
+  training::TrainingObserver nobody;
+  const auto trained = training::train(std::move(network), input, listener, nobody);
+  if (trained.stop_reason == training::StopReason::interrupted) return false;
+  const evaluation::PredictOptions options = experiment.judge.prediction();
+  const auto predict = [&](const std::vector<int64_t>& rows) {
+    if (!rows.empty())
+      evaluation::predict_shared(trained.best, trained.normalization, dataset, rows, options, listener, together.group);
+  };
+  if (experiment.judge.calibrate) predict(prepared.split.validation);
+  predict(prepared.split.validation);
+  predict(prepared.split.test);
+  return true;
 }
 
 }  // namespace
@@ -486,7 +540,9 @@ std::optional<RunSummary> train_in(RunFolder& folder,
                                    const Experiment& experiment,
                                    const data::Dataset& dataset,
                                    const PreparedData& prepared,
-                                   ProgressListener& listener) {
+                                   ProgressListener& listener,
+                                   const Together& together) {
+  ranks::Group* const group = together.group;
   if (folder.state() == RunFolder::State::finished) {
     listener.line(fmt::format("{} is finished already", folder.path().string()));
     return read_run(folder.path());
@@ -526,7 +582,9 @@ std::optional<RunSummary> train_in(RunFolder& folder,
       .normalization = normalization,
       .teacher_logits = teacher_logits(folder.path(), experiment, dataset, prepared.split, listener),
       .metadata = std::move(metadata)};
-  input.numerics = numerics();
+  input.numerics = numerics(group);
+  input.group = group;
+  input.sync_batch_norm = together.sync_batch_norm;
   training::LabelDynamics dynamics(prepared.tracks_labels ? dataset.labels : std::vector<int32_t>());
   if (prepared.tracks_labels) input.label_dynamics = &dynamics;
   if (folder.state() == RunFolder::State::fresh) warn_of_absent_classes(dataset, prepared.split, listener);
@@ -558,16 +616,18 @@ std::optional<RunSummary> train_in(RunFolder& folder,
     return std::nullopt;
   }
 
+  if (group != nullptr) folder.record("ranks", describe_ranks(*group, *trained));
   const evaluation::PredictOptions predict_options = experiment.judge.prediction();
   double temperature = 1;
   if (experiment.judge.calibrate) {
-    temperature = calibrate(folder.path(), *trained, dataset, prepared.split.validation, predict_options, listener);
+    temperature =
+        calibrate(folder.path(), *trained, dataset, prepared.split.validation, predict_options, listener, group);
     folder.record("temperature", format_double(temperature));
   }
   const auto judge_part = [&](const std::vector<int64_t>& rows, const std::string& part) {
     if (rows.empty()) return;
-    auto predictions =
-        evaluation::predict(trained->best, trained->normalization, dataset, rows, predict_options, listener);
+    auto predictions = evaluation::predict_shared(
+        trained->best, trained->normalization, dataset, rows, predict_options, listener, group);
     if (temperature != 1) predictions = evaluation::with_temperature(predictions, temperature);
     warn_of_one_class(predictions, part == "val" ? "validation" : "test", listener);
     const std::string rows_are = part == "val" ? "validation" : prepared.test_name;
@@ -603,24 +663,46 @@ std::optional<RunSummary> train_in(RunFolder& folder,
 
 std::optional<std::filesystem::path> train_task(const Experiment& experiment,
                                                 const OptionSet& options,
-                                                ProgressListener& listener) {
+                                                ProgressListener& listener,
+                                                const Together& together) {
+  ranks::Group* const group = together.group;
   const network::Graph graph = network::load_graph(experiment.run.network);  // a wrong name is told before data is read
   const std::string name = experiment.run.name.empty() ? graph.name : experiment.run.name;
   check_folder_name(name, "--name");
   const data::Dataset dataset = load_faces(experiment.data, graph, listener);
   check_request(experiment, dataset);
   if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped before the first step");
-  RunFolder folder = RunFolder::choose(
-      experiment.run.project, name, experiment.run.exist_ok, false, options, run_content(experiment, dataset));
+  if (group != nullptr && experiment.ensemble.members > 1)
+    throw_usage("--members: the ranks train one network together",
+                "start each member's own process instead: --shard K/N (docs/scaling.md)");
+  if (group != nullptr && !group->is_first()) {
+    const PreparedData prepared = prepare(dataset, experiment, listener);
+    return compute_for_first(experiment, dataset, prepared, listener, together) ? std::optional(std::filesystem::path())
+                                                                                : std::nullopt;
+  }
+  if (together.shard && experiment.ensemble.members < 2)
+    throw_usage("--shard shares out the members of an ensemble, and this is one network",
+                "--members says how many to train");
+  const std::string part = together.shard ? together.shard->folder_part() : "";
+  RunFolder folder = RunFolder::choose(experiment.run.project,
+                                       name + part,
+                                       experiment.run.exist_ok,
+                                       /*reuse_finished=*/together.shard.has_value(),
+                                       options,
+                                       run_content(experiment, dataset));
+  if (folder.state() == RunFolder::State::finished) {
+    listener.line(fmt::format("{} is finished already", folder.path().string()));
+    return folder.path();
+  }
   if (folder.state() == RunFolder::State::unfinished)
     listener.line(fmt::format("going on in {}", folder.path().string()));
   if (experiment.ensemble.members > 1) {
-    const auto done = train_ensemble(folder, experiment, options, dataset, listener);
+    const auto done = train_ensemble(folder, experiment, options, dataset, listener, together.shard);
     return done ? std::optional(folder.path()) : std::nullopt;
   }
   const PreparedData prepared = prepare(dataset, experiment, listener);
   if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped before the first step");
-  const auto summary = train_in(folder, experiment, dataset, prepared, listener);
+  const auto summary = train_in(folder, experiment, dataset, prepared, listener, together);
   if (!summary) return std::nullopt;
   listener.line(fmt::format("report: {}", (folder.path() / "report.html").string()));
   return folder.path();

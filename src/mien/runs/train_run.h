@@ -9,9 +9,11 @@
 #include "mien/data/dataset.h"
 #include "mien/data/leak_check.h"
 #include "mien/data/split.h"
+#include "mien/ranks/group.h"
 #include "mien/runs/experiment.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/run_summary.h"
+#include "mien/runs/shard.h"
 
 namespace mien::runs {
 
@@ -24,6 +26,13 @@ struct PreparedData {
   std::string leaks;                     ///< one line, empty if clean
   std::string test_name = "PublicTest";  ///< what the split's test rows are called; "held-out" in ensembles without any
   bool tracks_labels = false;            ///< write label_dynamics.safetensors (training/label_dynamics.h)
+};
+
+/// What of the work this process does.
+struct Together {
+  ranks::Group* group = nullptr;  ///< the processes that train one network together, if there are several
+  bool sync_batch_norm = false;
+  std::optional<Shard> shard;  ///< of an ensemble's members, if not all of them
 };
 
 /// Splits and checks for leaks (a warning where there are any; with --drop-leaks the leaking training rows are left
@@ -53,12 +62,15 @@ std::optional<RunSummary> train_in(RunFolder& folder,
                                    const Experiment& experiment,
                                    const data::Dataset& dataset,
                                    const PreparedData& prepared,
-                                   ProgressListener& listener);
+                                   ProgressListener& listener,
+                                   const Together& together = {});
 
 /// `mien train`: loads the data, chooses the folder and trains one network or, with --members, an ensemble.
-/// Returns the folder; nothing if the user stopped it.
+/// Returns the folder; nothing if the user stopped it. Where `together` has a group, one of several processes that
+/// train one network: the first one writes and speaks, the others compute; they return an empty path.
 std::optional<std::filesystem::path> train_task(const Experiment& experiment,
                                                 const OptionSet& options,
-                                                ProgressListener& listener);
+                                                ProgressListener& listener,
+                                                const Together& together = {});
 
 }  // namespace mien::runs

@@ -105,6 +105,9 @@ TrainingState stored_state(const SafetensorsFile& stored) {
 
 }  // namespace
 
+std::string to_text(const TrainingState& state) { return to_json(state).dump(); }
+TrainingState state_from_text(const std::string& text) { return from_json(json::parse(text)); }
+
 void save_checkpoint(const std::filesystem::path& file, const TrainingState& state, const NamedTensors& tensors) {
   std::vector<at::Tensor> kept;  // owns the row-major copies while they are written
   std::vector<NamedArray> arrays;

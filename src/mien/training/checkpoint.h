@@ -34,6 +34,10 @@ struct TrainingState {
   bool is_over = false;  ///< nothing is left to train: the file holds no tensors
 };
 
+/// The state as one line, and back; every double to the bit.
+std::string to_text(const TrainingState& state);
+TrainingState state_from_text(const std::string& text);
+
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// Writes state and tensors as one file, atomically: after a kill at any moment the file holds one whole epoch's end.

@@ -6,6 +6,7 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -18,11 +19,13 @@
 #include "mien/core/text.h"
 #include "mien/data/class_weights.h"
 #include "mien/data/preprocess.h"
-#include "mien/evaluation/evaluator.h"
+#include "mien/evaluation/predict_shared.h"
+#include "mien/network/block.h"
 #include "mien/training/batch_queue.h"
 #include "mien/training/checkpoint.h"
 #include "mien/training/loss.h"
 #include "mien/training/optimizer.h"
+#include "mien/training/rank_work.h"
 #include "mien/training/schedule.h"
 
 namespace mien::training {
@@ -79,6 +82,7 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
     const at::Tensor logits = input.teacher_logits.contiguous();
     text.append(static_cast<const char*>(logits.data_ptr()), logits.nbytes());
   }
+  if (input.sync_batch_norm) text += "sync-batch-norm\n";
   if (input.normalization) text += "normalization=" + input.normalization->text() + "\n";
   for (const auto* rows : {&input.training_rows, &input.validation_rows}) {
     text.append(reinterpret_cast<const char*>(rows->data()), rows->size() * sizeof(int64_t));
@@ -113,6 +117,7 @@ class MovingAverage {
     }
   }
   const network::Network& network() const { return shadow_; }
+  network::Network& network() { return shadow_; }
 
  private:
   double decay_;
@@ -131,6 +136,11 @@ int64_t count_correct(const at::Tensor& logits, const at::Tensor& targets) {
   int64_t correct = 0;
   for (int64_t row = 0; row < scores.size(0); ++row) correct += best(scores, row) == best(wanted, row) ? 1 : 0;
   return correct;
+}
+
+/// Whether a rank counts its answers: to a batch that all ranks compute, only the first one does.
+bool counts_answers(const std::optional<RankWork>& work, const BatchRange& batch) {
+  return !work || work->group().is_first() || !share_of(batch, work->group().rank(), work->group().size()).is_whole;
 }
 
 /// One start of a run: the objects that live from the first step to the last.
@@ -169,6 +179,17 @@ class TrainingLoop {
     if (const at::Tensor weights = loss_weights(input); weights.defined())
       class_weights_ = weights.to(at::Device(device_));
     state_.fingerprint = fingerprint(network_, input);
+    if (input.group == nullptr) return;
+    if (input.sync_batch_norm && (!options_.loop.fuse || device_ != "cpu"))
+      throw_usage("--sync-batch-norm needs the fused blocks", "leave --no-fuse out, and train on the CPU");
+    if (const int64_t fewest = 2 * input.group->size(); options_.loop.batch_size < fewest)
+      throw_usage(fmt::format("--batch-size {} leaves fewer than two faces of a batch for each of {} ranks",
+                              options_.loop.batch_size,
+                              input.group->size()),
+                  fmt::format("choose --batch-size {} or more, or fewer ranks", fewest));
+    if (input.label_dynamics != nullptr) throw std::logic_error("label dynamics are seen by one process alone");
+    work_.emplace(*input.group, network_.trainable(), input.sync_batch_norm);
+    work_->check_same(state_.fingerprint);
   }
 
   TrainingResult train();
@@ -177,7 +198,16 @@ class TrainingLoop {
   bool resume();
   /// Nothing if the user asked to stop in the middle.
   std::optional<EpochRow> train_epoch(int64_t epoch);
-  at::Tensor loss_of(const at::Tensor& logits, const Batch& batch, std::span<const int64_t> rows) const;
+  /// This process's share of a batch's loss; nothing if a rank has asked to stop.
+  std::optional<at::Tensor> loss_of(const at::Tensor& logits, const Batch& batch, std::span<const int64_t> rows);
+  /// Takes this rank's faces of a batch, and tells the others of it.
+  BatchRange take_share(const BatchRange& range, Batch& batch);
+  /// Loss and correct answers of an epoch, over all ranks.
+  void sum_over_ranks(double& loss_sum, int64_t& correct);
+  bool stops() const;
+  bool is_writer() const { return !work_ || work_->group().is_first(); }
+  void share_best();
+  void add_ranks(TrainingResult& result);
   /// Batch-norm statistics of the averaged network from the first batches of the epoch.
   void renew_statistics(int64_t epoch);
   void validate(EpochRow& row);
@@ -204,6 +234,7 @@ class TrainingLoop {
   Schedule schedule_;
   std::optional<Optimizer> optimizer_;
   std::optional<MovingAverage> average_;
+  std::optional<RankWork> work_;  ///< where several ranks train together
   at::Tensor class_weights_;
   TrainingState state_;
   int64_t faces_ = 0;
@@ -224,7 +255,9 @@ NamedTensors TrainingLoop::checkpoint_tensors() const {
 }
 
 bool TrainingLoop::resume() {
-  const auto stored = load_checkpoint(checkpoint_file(), state_.fingerprint, checkpoint_tensors());
+  std::optional<TrainingState> stored;
+  if (is_writer()) stored = load_checkpoint(checkpoint_file(), state_.fingerprint, checkpoint_tensors());
+  if (work_) stored = work_->share_state(stored, checkpoint_tensors());
   if (!stored) return false;
   state_ = *stored;
   optimizer_->set_steps(state_.optimizer_steps);
@@ -241,8 +274,16 @@ bool TrainingLoop::resume() {
                     "run, not the same to the bit",
                     differences));
   }
+  if (const auto now = input_.numerics.find("ranks"); now != input_.numerics.end()) {
+    std::string& then = state_.numerics["ranks"];
+    if (then.empty()) then = "1";  // of versions that knew no ranks
+    std::string& so_far = state_.numerics["ranks so far"];
+    if (so_far.empty()) so_far = then;
+    if (then != now->second && !state_.is_over) so_far += ", " + now->second;
+    if (!state_.is_over) then = now->second;
+  }
   // A kill between the checkpoint and the weights of its epoch: the checkpoint has them.
-  if (!state_.history.empty() && !state_.is_over) {
+  if (!state_.history.empty() && !state_.is_over && is_writer()) {
     const EpochRow& row = state_.history.back();
     const bool lacks_best =
         state_.best_epoch == row.epoch && stored_epoch(weights_file("best.safetensors")) != state_.best_epoch;
@@ -270,28 +311,36 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
   int64_t steps = (count + batch_size - 1) / batch_size;
   if (steps > 1 && count - (steps - 1) * batch_size == 1) --steps;
   std::vector<BatchRange> ranges;
+  std::vector<BatchRange> made;  // a rank makes its own faces only, unless faces of a batch are mixed with one another
   for (int64_t step = 0; step < steps; ++step) {
     ranges.push_back({.begin = step * batch_size, .end = step + 1 == steps ? count : (step + 1) * batch_size});
+    const bool is_part = work_ && !input_.augment.any_per_batch();
+    made.push_back(is_part ? share_of(ranges.back(), work_->group().rank(), work_->group().size()).range
+                           : ranges.back());
   }
-  BatchQueue queue(batches_, order, ranges, epoch);
+  BatchQueue queue(batches_, order, made, epoch);
   double loss_sum = 0;
   int64_t correct = 0;
   double rate = 0;
+  const double ranks = work_ ? work_->group().size() : 1;
   const std::string what = fmt::format("epoch {}/{}", epoch, options_.loop.epochs);
   for (int64_t step = 0; step < steps; ++step) {
-    if (listener_.stop_requested()) return std::nullopt;
-    const auto [begin, end] = ranges[static_cast<size_t>(step)];
+    if (!work_ && listener_.stop_requested()) return std::nullopt;
+    const auto [whole_begin, end] = ranges[static_cast<size_t>(step)];
     Batch batch = queue.next();
+    const BatchRange own = take_share(ranges[static_cast<size_t>(step)], batch);
     if (epoch == 1 && step == 0) observer_.first_batch(batch);
     batch.images = batch.images.to(at::Device(device_));
     batch.targets = batch.targets.to(at::Device(device_));
     rate = schedule_.rate(static_cast<double>(epoch - 1) + static_cast<double>(step) / static_cast<double>(steps));
 
     const at::Tensor logits = network_.forward(batch.images, network::Mode::training);
-    const auto rows = std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    const auto rows =
+        std::span(order).subspan(static_cast<size_t>(own.begin), static_cast<size_t>(own.end - own.begin));
     if (input_.label_dynamics != nullptr) input_.label_dynamics->see(rows, logits);
-    const at::Tensor loss = loss_of(logits, batch, rows);
-    const double loss_value = loss.item<double>();
+    const std::optional<at::Tensor> loss = loss_of(logits, batch, rows);
+    if (!loss) return std::nullopt;
+    const double loss_value = loss->item<double>();
     if (!std::isfinite(loss_value)) {
       fail_diverged(fmt::format("stopped at epoch {}, step {} of {}: the loss is {} at learning rate {}",
                                 epoch,
@@ -300,23 +349,25 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
                                 loss_value,
                                 format_double(rate)));
     }
-    loss.backward();
+    loss->backward();
+    if (work_) work_->finish_step();
     optimizer_->step(rate, average_ ? average_->share(optimizer_->steps() + 1) : 0);
     optimizer_->zero_grad();
     if (average_) average_->follow_buffers(network_, optimizer_->steps());
 
-    loss_sum += loss_value * static_cast<double>(end - begin);
-    correct += count_correct(logits, batch.targets);
+    loss_sum += loss_value * static_cast<double>(end - whole_begin);
+    correct += counts_answers(work_, ranges[static_cast<size_t>(step)]) ? count_correct(logits, batch.targets) : 0;
     const double seconds = seconds_since(start);
     const double epoch_seconds = seconds * static_cast<double>(count) / static_cast<double>(end);
     std::string detail = fmt::format("loss {:.4f}  acc {:.4f}  {:.0f} faces/s",
-                                     loss_sum / static_cast<double>(end),
-                                     static_cast<double>(correct) / static_cast<double>(end),
+                                     loss_sum * ranks / static_cast<double>(end),  // of several, this one's estimate
+                                     static_cast<double>(correct) * ranks / static_cast<double>(end),
                                      static_cast<double>(end) / seconds);
     if (const double after = seconds_after(epoch, epoch_seconds); after > 0)
       detail += fmt::format("  run {} left", format_duration(after + epoch_seconds - seconds));
     listener_.progress(what, step + 1, steps, detail);
   }
+  sum_over_ranks(loss_sum, correct);
   faces_ += count;
   step_seconds_ += seconds_since(start);
   return EpochRow{.epoch = epoch,
@@ -328,14 +379,53 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
                   .seconds = seconds_since(start)};
 }
 
-at::Tensor TrainingLoop::loss_of(const at::Tensor& logits, const Batch& batch, std::span<const int64_t> rows) const {
-  const at::Tensor of_labels = cross_entropy(logits, batch.targets, class_weights_);
+BatchRange TrainingLoop::take_share(const BatchRange& range, Batch& batch) {
+  if (!work_) return range;
+  const Share share = share_of(range, work_->group().rank(), work_->group().size());
+  if (input_.augment.any_per_batch()) {
+    batch.images = batch.images.slice(0, share.range.begin - range.begin, share.range.end - range.begin);
+    batch.targets = batch.targets.slice(0, share.range.begin - range.begin, share.range.end - range.begin);
+  }
+  const double weight = class_weights_.defined() ? (batch.targets * class_weights_.cpu()).sum().item<double>()
+                                                 : static_cast<double>(share.range.end - share.range.begin);
+  work_->begin_step(share, range, weight, listener_.stop_requested());
+  return share.range;
+}
+
+std::optional<at::Tensor> TrainingLoop::loss_of(const at::Tensor& logits,
+                                                const Batch& batch,
+                                                std::span<const int64_t> rows) {
+  at::Tensor of_labels = cross_entropy(logits, batch.targets, class_weights_);
+  LossShare share;
+  if (work_) {
+    const auto told = work_->loss_share();
+    if (!told) return std::nullopt;
+    share = *told;
+    of_labels = of_labels * share.of_labels;
+  }
   if (!input_.teacher_logits.defined()) return of_labels;
   const at::Tensor indices = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
   std::copy(rows.begin(), rows.end(), indices.data_ptr<int64_t>());
   const at::Tensor teacher = input_.teacher_logits.index_select(0, indices).to(at::Device(device_));
-  const double share = options_.loss.distill_weight;
-  return of_labels * (1 - share) + distillation_loss(logits, teacher, options_.loss.distill_temperature) * share;
+  const double weight = options_.loss.distill_weight;
+  at::Tensor of_teacher = distillation_loss(logits, teacher, options_.loss.distill_temperature);
+  if (work_) of_teacher = of_teacher * share.of_teacher;
+  return of_labels * (1 - weight) + of_teacher * weight;
+}
+
+void TrainingLoop::sum_over_ranks(double& loss_sum, int64_t& correct) {
+  if (!work_) return;
+  std::vector<double> sums{loss_sum, static_cast<double>(correct)};
+  std::vector<network::Network*> networks{&network_};
+  if (average_) networks.push_back(&average_->network());
+  const std::string warning = work_->end_epoch(sums, networks);
+  if (!warning.empty() && is_writer()) listener_.warning(warning);
+  loss_sum = sums[0];
+  correct = static_cast<int64_t>(sums[1]);
+}
+
+bool TrainingLoop::stops() const {
+  return work_ ? input_.group->any(listener_.stop_requested()) : listener_.stop_requested();
 }
 
 void TrainingLoop::renew_statistics(int64_t epoch) {
@@ -347,9 +437,17 @@ void TrainingLoop::renew_statistics(int64_t epoch) {
   const std::vector<int64_t> order = training_order(input_, epoch);
   const auto count = static_cast<int64_t>(order.size());
   std::vector<at::Tensor> sums(specs.size());
+  const auto& layers = network.graph().layers;
+  const bool drops = std::any_of(layers.begin(), layers.end(), [](const network::Layer& layer) {
+    return layer.kind == network::LayerKind::dropout && layer.probability > 0;
+  });
   int64_t batches = 0;
   for (int64_t begin = 0; batches < wanted && begin + 1 < count; begin += options_.loop.batch_size, ++batches) {
-    if (listener_.stop_requested()) return;  // the epoch is not kept
+    if (!work_ && listener_.stop_requested()) return;  // the epoch is not kept
+    if (work_ && batches % work_->group().size() != work_->group().rank()) {
+      if (drops) network::draw_dropout_seed();  // the batch's own, so that the next one's is that of one process
+      continue;
+    }
     const int64_t size = std::min(options_.loop.batch_size, count - begin);
     const Batch batch = batches_.make(
         std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(size)), epoch, begin, batches);
@@ -361,6 +459,14 @@ void TrainingLoop::renew_statistics(int64_t epoch) {
       if (specs[i].trainable) continue;
       sums[i] = sums[i].defined() ? sums[i] + network.tensors()[i] : network.tensors()[i].clone();
     }
+  }
+  for (size_t i = 0; work_ && i < specs.size(); ++i) {
+    if (specs[i].trainable) continue;
+    std::vector<double> values(static_cast<size_t>(network.tensors()[i].numel()));
+    if (sums[i].defined()) std::copy_n(sums[i].cpu().data_ptr<float>(), values.size(), values.begin());
+    input_.group->sum(values);
+    sums[i] = at::empty_like(network.tensors()[i]);
+    for (size_t k = 0; k < values.size(); ++k) sums[i].data_ptr<float>()[k] = static_cast<float>(values[k]);
   }
   // From zero, a pass leaves momentum times the batch's statistics.
   std::map<std::string, double> momenta;
@@ -376,8 +482,8 @@ void TrainingLoop::validate(EpochRow& row) {
   if (input_.validation_rows.empty()) return;
   const auto start = Clock::now();
   QuietListener quiet(listener_);
-  const auto predictions =
-      evaluation::predict(judged(), normalization_, *input_.dataset, input_.validation_rows, {}, quiet);
+  const auto predictions = evaluation::predict_shared(
+      judged(), normalization_, *input_.dataset, input_.validation_rows, {}, quiet, input_.group);
   row.validation_loss = evaluation::mean_log_loss(predictions);
   row.validation_accuracy = evaluation::accuracy(predictions);
   row.seconds += seconds_since(start);
@@ -454,15 +560,18 @@ TrainingResult TrainingLoop::train() {
     }
     auto row = train_epoch(state_.epochs_done + 1);
     if (row) renew_statistics(row->epoch);
-    if (row && !listener_.stop_requested()) {
+    if (row && !stops()) {
       try {
         validate(*row);
+        if (work_) row->seconds = input_.group->broadcast(row->seconds);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::interrupted) throw;
         row.reset();
       }
+    } else {
+      row.reset();
     }
-    if (!row || listener_.stop_requested()) {
+    if (!row || stops()) {
       result.stop_reason = StopReason::interrupted;
       break;
     }
@@ -482,11 +591,24 @@ TrainingResult TrainingLoop::train() {
     state_.epochs_done = row->epoch;
     state_.seconds += row->seconds;
     state_.history.push_back(*row);
-    save(*row, is_best);
+    if (is_writer()) save(*row, is_best);
     listener_.line(epoch_line(*row, options_.loop.epochs) + (is_best && has_validation ? "  best" : ""));
     observer_.epoch_ended(state_.history, is_best);
   }
-  if (state_.best_epoch > 0) {
+  if (state_.best_epoch > 0) share_best();
+  result.best = network_;
+  result.history = state_.history;
+  result.best_epoch = state_.best_epoch;
+  result.seconds = state_.seconds;
+  result.faces_per_second = step_seconds_ > 0 ? static_cast<double>(faces_) / step_seconds_ : 0;
+  if (const auto ranks = state_.numerics.find("ranks so far"); ranks != state_.numerics.end())
+    result.ranks_so_far = ranks->second;
+  if (work_) add_ranks(result);
+  return result;
+}
+
+void TrainingLoop::share_best() {
+  if (is_writer()) {
     const std::filesystem::path best = weights_file("best.safetensors");
     if (const int64_t epoch = stored_epoch(best); epoch != state_.best_epoch) {
       throw_bad_data(
@@ -495,12 +617,18 @@ TrainingResult TrainingLoop::train() {
     }
     network::load_weights_into(best, network_);
   }
-  result.best = network_;
-  result.history = state_.history;
-  result.best_epoch = state_.best_epoch;
-  result.seconds = state_.seconds;
-  result.faces_per_second = step_seconds_ > 0 ? static_cast<double>(faces_) / step_seconds_ : 0;
-  return result;
+  if (work_) work_->share_tensors(network_.tensors());
+}
+
+void TrainingLoop::add_ranks(TrainingResult& result) {
+  const auto size = static_cast<size_t>(input_.group->size());
+  std::vector<double> seconds(2 * size);
+  seconds[2 * static_cast<size_t>(input_.group->rank())] = step_seconds_;
+  seconds[2 * static_cast<size_t>(input_.group->rank()) + 1] = work_->seconds_waited();
+  input_.group->sum(seconds);
+  for (size_t rank = 0; rank < size; ++rank)
+    result.ranks.push_back({.seconds_training = seconds[2 * rank], .seconds_waiting = seconds[2 * rank + 1]});
+  result.bytes_a_step = work_->bytes_a_step();
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "mien/data/augmentation.h"
 #include "mien/data/dataset.h"
 #include "mien/network/network.h"
+#include "mien/ranks/group.h"
 #include "mien/training/batch_builder.h"
 #include "mien/training/history.h"
 #include "mien/training/label_dynamics.h"
@@ -34,6 +35,11 @@ struct TrainingInput {
   std::map<std::string, std::string> metadata;  ///< stored with the weights
   std::map<std::string, std::string> numerics;  ///< what rounding depends on; a resume with others warns
   LabelDynamics* label_dynamics = nullptr;      ///< sees the logits of every step; kept over a resume
+  /// The processes that train together, each with the same input; only the first one needs `folder` and writes there.
+  /// They see every face once an epoch and give the curve of one process within rounding, where batch norm's
+  /// statistics are shared (sync_batch_norm) or there are none. Nothing: this process trains alone.
+  ranks::Group* group = nullptr;
+  bool sync_batch_norm = false;  ///< batch norm takes the statistics of all ranks' faces of a batch
 };
 
 /// Hears of milestones, to draw and record them.
@@ -51,6 +57,12 @@ class TrainingObserver {
 enum class StopReason { completed, early_stopped, time_budget, interrupted };
 std::string to_text(StopReason reason);
 
+/// How one of several ranks has spent this start.
+struct RankRate {
+  double seconds_training = 0;
+  double seconds_waiting = 0;  ///< of these for gradients of others, after its own backward passes
+};
+
 struct TrainingResult {
   network::Network best;  ///< weights of the epoch that options.loop.keep says
   network::Normalization normalization;
@@ -60,6 +72,9 @@ struct TrainingResult {
   bool resumed = false;
   double seconds = 0;           ///< over all starts
   double faces_per_second = 0;  ///< of training steps alone, over this start; 0 if no step ran
+  std::vector<RankRate> ranks;  ///< by rank; empty where one process trained
+  std::string ranks_so_far;     ///< "2, 4" where starts had different numbers of them; may be empty
+  int64_t bytes_a_step = 0;     ///< of gradients that each rank sums with the others
 };
 
 /// Trains `network` (changed in place). If input.folder holds a checkpoint of the same options, data and split, goes on

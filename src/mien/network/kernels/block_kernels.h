@@ -13,6 +13,7 @@ struct DropoutKey {
   uint64_t seed = 0;      ///< one number a forward pass
   uint32_t layer = 0;     ///< the dropout's node
   float probability = 0;  ///< in [0, 1]; 0 keeps everything
+  int64_t first = 0;      ///< element of the whole batch that a part of it begins with
 };
 
 /// Everything that a block's kernels read. A block computes, from x [N,H,W,C] in channels-last order (a dense layer's

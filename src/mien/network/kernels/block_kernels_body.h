@@ -58,6 +58,8 @@ MIEN_INLINE Words philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t key0, u
 
 /// 64 elements share 16 calls of the generator: element 64 b + 16 w + i is word w of counter 16 b + i.
 void keep(const DropoutKey& key, int64_t begin, int64_t end, float* out) {
+  begin += key.first;
+  end += key.first;
   const double share = static_cast<double>(key.probability) * 4294967296.0;
   const uint32_t threshold = share >= 4294967295.0 ? 4294967295U : static_cast<uint32_t>(share + 0.5);
   const float factor = key.probability < 1.0F ? 1.0F / (1.0F - key.probability) : 0.0F;
