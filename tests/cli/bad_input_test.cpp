@@ -185,6 +185,19 @@ TEST_F(BadInput, AFileThatIsReadIsNotReplaced) {
   EXPECT_EQ(read("faces.csv"), faces_csv());
 }
 
+TEST_F(BadInput, AFileOfAnotherTaskIsNotReplaced) {
+  write("faces.csv", faces_csv());
+  write("thesis.txt", "a year's work");
+  EXPECT_TRUE(refused(mien({"data", "convert", "drawn:7", "faces.csv"}), 2, {"faces.csv exists", "--exist-ok"}));
+  EXPECT_TRUE(refused(mien({"data", "draw", ".", "--draw-count", "1"}), 2, {"faces.csv exists", "--exist-ok"}));
+  EXPECT_TRUE(
+      refused(mien({"predict", "small", "drawn:7", "--out", "thesis.txt"}), 2, {"thesis.txt", "stays as it is"}));
+  EXPECT_TRUE(refused(mien({"explain", "small", "drawn:7", "--out", "thesis.txt"}), 1, {"--out: cannot write into"}));
+  EXPECT_EQ(read("faces.csv"), faces_csv());
+  EXPECT_EQ(read("thesis.txt"), "a year's work");
+  EXPECT_EQ(mien({"data", "convert", "drawn:7", "faces.csv", "--exist-ok"}).status, 0);
+}
+
 TEST_F(BadInput, ANameLongerThanAFileSystemTakesIsRefusedBeforeDataIsRead) {
   EXPECT_TRUE(refused(mien(training({"--name", std::string(300, 'n')})), 2, {"--name is 300 bytes long", "240"}));
 }
@@ -201,6 +214,7 @@ TEST_F(BadInput, OptionsWithoutEffectAreRefused) {
   EXPECT_TRUE(refused(train({"--class-weight-beta", "0.9"}), 2, {"--class-weight-beta", "effective"}));
   EXPECT_TRUE(refused(train({"--ferplus-labels", "distribution"}), 2, {"--ferplus-labels", "without --ferplus"}));
   EXPECT_TRUE(refused(mien({"data", "preview", "drawn:70"}), 2, {"no augmentation", "--flip"}));
+  EXPECT_TRUE(refused(mien({"data", "info", "drawn:70", "--drop-leaks"}), 2, {"no option"}));
   EXPECT_TRUE(refused(mien({"data", "preview", "drawn:70", "--mixup", "0.4"}), 2, {"no option"}));
 }
 

@@ -169,6 +169,7 @@ TEST(CsvReader, ReadsLabelsAsWordsWithSynonymsAndAsWholeNumbersWithAPoint) {
 TEST(CsvReader, ReadsEightClassesThatAreNamed) {
   const std::string text = fmt::format("label,pixels\n7,{0}\ncontempt,{0}\n0,{0}\n", pixel_text(64));
   expect_contains(read_error(text).what(), "row 0 (line 2) has the label '7', expected 0 to 6");
+  expect_contains(read_error(text).hint(), "--classes");
   const Dataset dataset = read(text, {.classes = "neutral,happy,surprise,sad,anger,disgust,fear,contempt"});
   EXPECT_EQ(dataset.labels, (std::vector<int32_t>{7, 7, 0}));
   EXPECT_EQ(dataset.class_names[7], "contempt");

@@ -208,6 +208,18 @@ TEST_F(FolderReader, NamesThePictureThatCannotBeRead) {
   EXPECT_NE(listener.warnings[0].find("left out 2 of 3 pictures"), std::string::npos);
 }
 
+TEST_F(FolderReader, SaysWhichPicturesItStretchesAndWhatPhotographsNeed) {
+  const std::vector<uint8_t> gray(12 * 8, 90);
+  write_png_gray(folder_.path() / "happy/face.png", std::span(gray).first(64), 8, 8);
+  write_png_gray(folder_.path() / "sad/portrait.png", gray, 12, 8);
+  RecordingListener listener;
+  read({.side = 4}, listener);
+  ASSERT_EQ(listener.warnings.size(), 1U);
+  EXPECT_NE(listener.warnings[0].find("1 of 2 pictures are not square"), std::string::npos) << listener.warnings[0];
+  EXPECT_NE(listener.warnings[0].find("sad/portrait.png. Photographs"), std::string::npos);
+  EXPECT_NE(listener.warnings[0].find("--find-faces"), std::string::npos);
+}
+
 TEST_F(FolderReader, ReportsFoldersWithoutPictures) {
   EXPECT_NE(std::string(error_of([&] { read(); }).what()).find("no pictures found"), std::string::npos);
   EXPECT_EQ(error_of([&] { read_folder(folder_.path() / "none", {}, silent_listener()); }).code(), ErrorCode::bad_data);

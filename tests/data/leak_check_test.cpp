@@ -6,6 +6,8 @@
 
 #include "data/data_testing.h"
 
+#include "mien/data/label_conflicts.h"
+
 namespace mien::data {
 namespace {
 
@@ -259,23 +261,48 @@ TEST(LeakCheck, DropRefusesToLeaveNoTrainingRow) {
   EXPECT_EQ(error_of([&] { drop_leaks(split, report); }).code(), ErrorCode::bad_data);
 }
 
-TEST(LeakCheck, StaysBoundedWhereThousandsOfFacesResembleEachOther) {
-  constexpr int64_t kFaces = 2000;
+/// Frames of a film: more near copies of one another than are listed.
+Dataset film(int64_t frames) {
   Dataset dataset;
   RandomStream random(5, "frames of a video");
   std::vector<uint8_t> scene;
   for (int i = 0; i < 48 * 48; ++i) scene.push_back(static_cast<uint8_t>(20 + random.below(200)));
-  for (int64_t face = 0; face < kFaces; ++face) {
+  for (int64_t frame = 0; frame < frames; ++frame) {
     for (const uint8_t value : scene) dataset.pixels.push_back(static_cast<uint8_t>(value + random.below(5)));
     dataset.labels.push_back(0);
-    dataset.usages.push_back(face == kFaces - 1 ? Usage::public_test : Usage::training);
-    dataset.ids.push_back(face);
+    dataset.usages.push_back(frame == frames - 1 ? Usage::public_test : Usage::training);
+    dataset.ids.push_back(frame);
   }
+  return dataset;
+}
+
+TEST(LeakCheck, StaysBoundedWhereThousandsOfFacesResembleEachOther) {
+  constexpr int64_t kFaces = 2000;
+  const Dataset dataset = film(kFaces);
   const LeakReport report = check_leaks(dataset);
   EXPECT_LE(static_cast<int64_t>(report.near_copies.size()), kFaces * kMostNearCopies);
   EXPECT_GT(report.crowded, 1000);
   EXPECT_EQ(report.near_leaking_training.size(), static_cast<size_t>(kFaces - 1)) << "no leak may be missed";
   EXPECT_NE(report.table(dataset).find("more near copies than are listed"), std::string::npos);
+}
+
+TEST(FacesWithAnotherLabel, HaveAnExactOrNearCopyThatIsLabeledOtherwise) {
+  Dataset dataset = blobs(8);
+  copy_image(dataset, 0, 1);
+  copy_roughly(dataset, 2, 3);
+  copy_roughly(dataset, 4, 5);
+  copy_image(dataset, 6, 7);
+  dataset.labels = {0, 1, 2, 3, 4, 4, 5, kUnlabeled};
+  EXPECT_EQ(faces_with_another_label(dataset, find_copies(dataset)), (std::vector<int64_t>{0, 1, 2, 3}));
+}
+
+TEST(FacesWithAnotherLabel, AreAllFramesOfAFilmOfWhichOneIsLabeledOtherwise) {
+  constexpr int64_t kFrames = 300;  // each lists 64 of its 299 near copies
+  Dataset dataset = film(kFrames);
+  dataset.labels.back() = 3;
+  const ImageCopies copies = find_copies(dataset);
+  ASSERT_FALSE(copies.crowded.empty());
+  EXPECT_EQ(faces_with_another_label(dataset, copies), range(0, kFrames));
 }
 
 }  // namespace

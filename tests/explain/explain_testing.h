@@ -9,14 +9,9 @@
 
 namespace mien::explain {
 
-/// One of the two reference networks, its first three reference faces, and what the field's libraries say of them.
-struct Reference {
-  explicit Reference(const std::string& name)
-      : network(frozen_copy(load(name))),
-        file(SafetensorsFile::open(network::fixtures() / name / "explanations.safetensors")) {
-    request.images = (*this)["input"];
-    request.targets = (*this)["target"];
-  }
+/// Tensors of a file of the fixtures.
+struct NumbersOf {
+  explicit NumbersOf(const std::string& name) : file(SafetensorsFile::open(network::fixtures() / name)) {}
 
   /// A tensor of the file: float32, float64, int64 or uint8, as it is stored.
   at::Tensor operator[](const std::string& name) const {
@@ -30,8 +25,18 @@ struct Reference {
   }
   bool has(const std::string& name) const { return file.find(name) != nullptr; }
 
-  network::Network network;
   SafetensorsFile file;
+};
+
+/// One of the two reference networks, its first three reference faces, and what the field's libraries say of them.
+struct Reference : NumbersOf {
+  explicit Reference(const std::string& name)
+      : NumbersOf(name + "/explanations.safetensors"), network(frozen_copy(load(name))) {
+    request.images = (*this)["input"];
+    request.targets = (*this)["target"];
+  }
+
+  network::Network network;
   AttributionRequest request{.network = network, .images = {}, .targets = {}};
 
  private:

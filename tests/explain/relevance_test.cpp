@@ -24,6 +24,26 @@ TEST_P(DeepLiftOnBothNetworks, IsCaptums) {
   EXPECT_LT(relative_difference(found, reference["captum.deep_lift_rescale"]), network::reference_tolerance(1e-4));
 }
 
+TEST(DeepLift, IsCaptumsWhereAPoolOfBatchNormLiesBeforeAPoolOfAnActivation) {
+  const network::Network network = frozen_copy(network::Network(network::graph_of(R"(
+      { conv = 6, kernel = 3, padding = 1 }, "batch_norm", { max_pool = 2 },
+      { conv = 8, kernel = 3, padding = 1 }, "relu", { max_pool = 2 }, "flatten", { dense = 3 })",
+                                                                                  "[1, 16, 16]"),
+                                                                0));
+  const NumbersOf reference("deep_lift_captum.safetensors");
+  for (const network::ParameterSpec& spec : network.graph().parameter_specs())
+    network.tensor(spec.name).copy_(reference[spec.name]);
+  MethodOptions options;
+  options.gradient.deeplift_max_pool = "captum";
+  const at::Tensor found =
+      explain_with(
+          "deeplift",
+          {.network = network, .images = reference["input"], .targets = reference["target"], .score = Score::logit},
+          options)
+          .channels;
+  EXPECT_LT(relative_difference(found, reference["captum.deep_lift_rescale"]), 1e-5);
+}
+
 TEST(DeepLift, SharesOutTheScoresDifferenceOnEveryKindOfLayer) {
   for (const char* layers : {kEveryKind, kJoinsAndActivations}) {
     const network::Network network = random_network(layers);

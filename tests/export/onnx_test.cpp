@@ -99,6 +99,30 @@ TEST(Onnx, CarriesClassesNormalizationAndProvenance) {
   EXPECT_FALSE(found.contains("mien.training_rows")) << "lists of rows are no business of a product";
 }
 
+TEST(Onnx, GivesProbabilitiesAtTheTemperatureOfTheWeightsUnlessToldAnother) {
+  network::LoadedWeights weights = drawn_weights(network::load_graph("conv3"));
+  weights.info.extra["mien.temperature"] = "1.25";
+  const FrozenNetwork network = freeze(weights);
+  const auto divisor_of = [](const onnx::ModelProto& model) {
+    for (const auto& node : model.graph().node()) {
+      if (node.op_type() == "Div" && node.output(0) == "tempered") return node.input(1);
+    }
+    return std::string();
+  };
+  EXPECT_EQ(metadata_of(parsed(onnx_model(network, {})))["mien.temperature"], "1.25");
+  EXPECT_NE(divisor_of(parsed(onnx_model(network, {}))), "");
+  EXPECT_EQ(metadata_of(parsed(onnx_model(network, {.temperature = 2})))["mien.temperature"], "2");
+  EXPECT_EQ(divisor_of(parsed(onnx_model(network, {.temperature = 1}))), "");
+}
+
+TEST(Onnx, SaysHowFacesAreCropped) {
+  network::LoadedWeights weights = drawn_weights(network::load_graph("conv3"));
+  EXPECT_EQ(metadata_of(parsed(onnx_model(freeze(weights), {})))["mien.crop"],
+            "haarcascade_frontalface_default scale 1 down 0");
+  weights.info.extra["mien.crop"] = "mine scale 1.2 down 0.1";
+  EXPECT_EQ(metadata_of(parsed(onnx_model(freeze(weights), {})))["mien.crop"], "mine scale 1.2 down 0.1");
+}
+
 TEST(Onnx, WritesTheSameBytesTwice) {
   const FrozenNetwork network = freeze(drawn_weights(network::load_graph("tiny-mobile")));
   EXPECT_EQ(onnx_model(network, {}), onnx_model(network, {}));

@@ -87,6 +87,21 @@ TEST(Infer, GivesProbabilitiesThatSumToOne) {
   EXPECT_LE((found - logits_of(weights, levels).softmax(1)).abs().max().item<double>(), 1e-5);
 }
 
+TEST(Infer, GivesProbabilitiesAtTheTemperatureOfTheWeights) {
+  const TemporaryFolder folder;
+  auto weights = drawn_weights(network::load_graph("leaky4"));
+  weights.info.extra["mien.temperature"] = "0.5";
+  const Model model = saved_and_loaded(folder, weights);
+  ASSERT_NE(model, nullptr);
+  const std::vector<uint8_t> levels = drawn_levels(weights.network.graph(), 2);
+  const at::Tensor found = at::empty({2, 7}, at::kFloat);
+  ASSERT_EQ(mien_infer_predict(model.get(), levels.data(), 2, found.data_ptr<float>()), 0);
+  EXPECT_LE((found - (logits_of(weights, levels) / 0.5).softmax(1)).abs().max().item<double>(), 1e-5);
+  weights.info.extra["mien.temperature"] = "0";
+  EXPECT_EQ(saved_and_loaded(folder, weights), nullptr);
+  EXPECT_NE(std::string(mien_infer_last_error()).find("temperature is"), std::string::npos);
+}
+
 TEST(Infer, SaysInOneLineWhyAFileCannotBeLoaded) {
   const TemporaryFolder folder;
   const auto refused = [](const std::string& path) {

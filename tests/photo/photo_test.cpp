@@ -2,12 +2,9 @@
 #include <set>
 #include <string>
 
-#include "photo/odd_pictures.h"
-#include "support/small_experiment.h"
-#include <gtest/gtest.h>
+#include "photo/photo_testing.h"
 #include <nlohmann/json.hpp>
 
-#include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
 #include "mien/network/network.h"
@@ -21,33 +18,26 @@ namespace {
 namespace fs = std::filesystem;
 using test_support::Heard;
 
-class Photo : public testing::Test {
+class Photo : public ReadsFaces<PhotoOptions> {
  protected:
-  void SetUp() override {
-    try {
-      data::FaceFinder finder({});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.line();
-    }
-    folder_ = test_support::fresh_folder(std::string("photo-") +
-                                         testing::UnitTest::GetInstance()->current_test_info()->name());
-    options_.reader.weights = {test_support::small_leaky_run().string()};
-    options_.out = (folder_ / "out").string();
-  }
   nlohmann::json result() const { return test_support::read_json(folder_ / "out" / "faces.json"); }
-  static ErrorCode code_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.code();
-    }
-    ADD_FAILURE() << "no mien::Error was thrown";
-    return ErrorCode::failed;
+};
+options_.out = (folder_ / "out").string();
+}
+nlohmann::json result() const { return test_support::read_json(folder_ / "out" / "faces.json"); }
+static ErrorCode code_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.code();
   }
+  ADD_FAILURE() << "no mien::Error was thrown";
+  return ErrorCode::failed;
+}
 
-  fs::path folder_;
-  PhotoOptions options_;
-  Heard heard_;
+fs::path folder_;
+PhotoOptions options_;
+Heard heard_;
 };
 
 TEST_F(Photo, WritesAPictureACsvAJsonACropAndAMap) {
@@ -206,6 +196,22 @@ TEST(LayOver, ColorsTheSquareByMagnitudeAndNothingElse) {
   EXPECT_GT(at(35, 35), 180);
   EXPECT_EQ(at(61, 35), 100);
   lay_over(picture, {-20, 90, 40, 40}, values, 4, range, true);  // partly outside
+}
+
+TEST_F(Photo, ReplacesNeitherPhotographsNorFilesOfOthers) {
+  const fs::path picture = folder_ / "me.jpg";
+  fs::copy_file(astronaut(), picture);
+  options_.pictures = {picture.string()};
+  options_.out = folder_.string();
+  EXPECT_EQ(code_of([&] { photo_run(options_, heard_); }), ErrorCode::usage);
+  EXPECT_EQ(read_text(picture), read_text(astronaut()));
+  write_atomic(folder_ / "data" / "faces.csv", "emotion,pixels\n");
+  options_.out = (folder_ / "data").string();
+  EXPECT_EQ(code_of([&] { photo_run(options_, heard_); }), ErrorCode::usage);
+  EXPECT_EQ(read_text(folder_ / "data" / "faces.csv"), "emotion,pixels\n");
+  options_.out = (folder_ / "out").string();
+  photo_run(options_, heard_);
+  EXPECT_EQ(photo_run(options_, heard_).faces, 1) << "its own earlier result may be replaced";
 }
 
 }  // namespace

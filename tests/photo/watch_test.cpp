@@ -1,8 +1,5 @@
-#include "photo/odd_pictures.h"
-#include "support/small_experiment.h"
-#include <gtest/gtest.h>
+#include "photo/photo_testing.h"
 
-#include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
 #include "mien/photo/video.h"
@@ -14,18 +11,10 @@ namespace {
 namespace fs = std::filesystem;
 using test_support::Heard;
 
-class Watch : public testing::Test {
+class Watch : public ReadsFaces<WatchOptions> {
  protected:
   void SetUp() override {
-    try {
-      data::FaceFinder finder({});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.line();
-    }
-    folder_ = test_support::fresh_folder(std::string("watch-") +
-                                         testing::UnitTest::GetInstance()->current_test_info()->name());
-    options_.reader.weights = {test_support::small_leaky_run().string()};
-    options_.out = (folder_ / "out").string();
+    ReadsFaces::SetUp();
     options_.file = (folder_ / "clip.avi").string();
   }
   /// The astronaut wandering to the right, `frames` at 10 a second.
@@ -35,19 +24,6 @@ class Watch : public testing::Test {
     for (int i = 0; i < frames; ++i) sink.write(data::crop_rgb(photograph, {150.0 - 4 * i, 20, 240, 240}, 320));
     sink.close();
   }
-  static ErrorCode code_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error.code();
-    }
-    ADD_FAILURE() << "no mien::Error was thrown";
-    return ErrorCode::failed;
-  }
-
-  fs::path folder_;
-  WatchOptions options_;
-  Heard heard_;
 };
 
 TEST_F(Watch, FollowsAFaceUnderOneNumberAndWritesVideoTimelineAndPlot) {
@@ -100,6 +76,16 @@ TEST_F(Watch, NamesWhatIsNoVideo) {
   options_.file.clear();
   options_.camera = 98;
   EXPECT_EQ(code_of([&] { watch_run(options_, heard_); }), ErrorCode::failed);
+}
+
+TEST_F(Watch, DoesNotReplaceTheVideoThatItReads) {
+  options_.file = (folder_ / "video.avi").string();
+  write_clip(2);
+  options_.out = folder_.string();
+  options_.video = "avi";
+  const std::string before = read_text(options_.file);
+  EXPECT_EQ(code_of([&] { watch_run(options_, heard_); }), ErrorCode::usage);
+  EXPECT_EQ(read_text(options_.file), before);
 }
 
 }  // namespace

@@ -137,6 +137,27 @@ TEST_F(JudgedRun, StoresATemperatureThatPredictionsUse) {
   EXPECT_TRUE(contains(outcome.text, "not fitted on"));
 }
 
+TEST_F(JudgedRun, IsCalibratedOnFacesWhoseClassesComeInAnotherOrder) {
+  auto faces = data::load({.data = "drawn:70"}, silent_listener());
+  const auto temperature_on = [&](const std::string& file) {
+    CalibrateOptions options{.weights = run_.string(), .data = {.data = (folder_ / file).string()}};
+    options.out = (folder_ / "calibrated.safetensors").string();
+    return calibrate_run(options, silent_listener()).temperature;
+  };
+  data::write_csv(faces, folder_ / "same.csv");
+  std::string words = "emotion,pixels\n";
+  for (int64_t i = 0; i < faces.size(); ++i) {
+    words += std::to_string(6 - faces.labels[static_cast<size_t>(i)]) + ",";
+    for (const uint8_t value : faces.image(i)) words += std::to_string(value) + " ";
+    words.back() = '\n';
+  }
+  write_atomic(folder_ / "other.csv", words);
+  CalibrateOptions other{.weights = run_.string(), .data = {.data = (folder_ / "other.csv").string()}};
+  other.data.classes = "neutral,surprise,sad,happy,fear,disgust,angry";
+  other.out = (folder_ / "other.safetensors").string();
+  EXPECT_EQ(calibrate_run(other, silent_listener()).temperature, temperature_on("same.csv"));
+}
+
 TEST_F(JudgedRun, IsPackedWithACardOfMeasuredFigures) {
   const PackOptions options{.run = run_.string(),
                             .name = "tiny",

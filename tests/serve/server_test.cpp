@@ -14,10 +14,14 @@
 #include <unistd.h>
 
 #include "mien/core/files.h"
+#include "mien/core/text.h"
 #include "mien/data/load.h"
 #include "mien/data/readers/image_io.h"
+#include "mien/evaluation/calibration.h"
+#include "mien/network/network.h"
 #include "mien/runs/face_sheets.h"
 #include "mien/runs/run_summary.h"
+#include "mien/runs/voters.h"
 #include "mien/serve/openapi.h"
 
 namespace mien::serve {
@@ -27,11 +31,17 @@ namespace {
 
 constexpr const char* kJson = "application/json";
 
-/// A run with the faces it was judged on, made once.
+constexpr double kTemperature = 2;
+
+/// A run with the faces it was judged on, calibrated afterwards, made once.
 const std::filesystem::path& served_run() {
   static const std::filesystem::path run = [] {
     const std::filesystem::path folder = fresh_folder("served") / "run";
     std::filesystem::copy(small_leaky_run(), folder, std::filesystem::copy_options::recursive);
+    const auto file = folder / "weights/best.safetensors";
+    network::LoadedWeights weights = network::load_weights(file);
+    weights.info.extra[runs::kTemperatureKey] = format_double(kTemperature);
+    network::save_weights(file, weights.network, weights.info);
     data::DataOptions options;
     options.data = "drawn:350";
     const data::Dataset dataset = data::load(options, silent_listener());
@@ -91,15 +101,16 @@ class LiveServer : public testing::Test {
   std::atomic<bool> is_over_ = false;
 };
 
-TEST_F(LiveServer, PredictsAFaceAsTheRunDid) {
+TEST_F(LiveServer, PredictsAFaceAsTheRunDidAtTheTemperatureOfTheWeights) {
   const auto run = runs::read_run(served_run());
   ASSERT_TRUE(run.validation);
+  const auto expected = evaluation::with_temperature(*run.validation, kTemperature);
   for (const int64_t index : {0, 3}) {
     const auto json = asked("/api/v1/predict", fmt::format(R"({{"model": 0, "part": "val", "index": {}}})", index));
     ASSERT_EQ(json.at("probabilities").size(), static_cast<size_t>(run.validation->classes()));
     for (int64_t k = 0; k < run.validation->classes(); ++k)
       EXPECT_NEAR(json.at("probabilities").at(static_cast<size_t>(k)).get<double>(),
-                  run.validation->probability_row(index)[static_cast<size_t>(k)],
+                  expected.probability_row(index)[static_cast<size_t>(k)],
                   1e-4);
   }
 }

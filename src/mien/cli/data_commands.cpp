@@ -9,6 +9,7 @@
 #include "mien/cli/photo_commands.h"
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/data/augmentation.h"
 #include "mien/data/csv_writer.h"
@@ -38,7 +39,7 @@ class DataCommand : public ComputingCommand<Self> {
  public:
   void bind(OptionSet& options) override {
     data_.bind(options);
-    options.remove("data");  // the word names it
+    for (const char* other : {"data", "drop-leaks"}) options.remove(other);  // the word names it; nothing is split
   }
   std::vector<Positional> positionals() override {
     return {{"path", "a csv, a folder of class folders, or drawn:COUNT", &path_}};
@@ -156,6 +157,7 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
                 {.name = "style",
                  .help = "header and spelling of the csv",
                  .choices = {"fer2013", "kaggle-train", "kaggle-test", "course-train", "course-test"}});
+    options.add(&may_replace_, {.name = "exist-ok", .help = "replace the csv if it exists"});
   }
   std::vector<Positional> positionals() override {
     auto words = DataCommand::positionals();
@@ -164,6 +166,7 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
   }
   int compute(const Call& call) {
     check_out(out_);
+    check_new_output(out_, may_replace_);
     const data::Dataset faces = load(call);
     data::write_csv(faces, out_, data::csv_style(style_));
     call.terminal.result(fmt::format("{} faces in {}", with_commas(faces.size()), out_),
@@ -174,6 +177,7 @@ class ConvertCommand final : public DataCommand<ConvertCommand> {
  private:
   std::string out_;
   std::string style_ = "fer2013";
+  bool may_replace_ = false;
 };
 
 class DrawCommand final : public ComputingCommand<DrawCommand> {
@@ -186,13 +190,16 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
         {.name = "pictures",
          .help =
              "also write one png a face into pictures/CLASS, which can be read as data, and its mask into evidence"});
+    options.add(&may_replace_, {.name = "exist-ok", .help = "replace faces.csv and the pictures if they exist"});
   }
   std::vector<Positional> positionals() override {
     return {{"out", "folder to write faces.csv and preview.png into", &out_}};
   }
   int compute(const Call& call) {
-    const data::Dataset faces = data::draw_faces(draw_);
     const std::filesystem::path folder = out_;
+    check_output_folder(folder, "out");
+    check_new_output(folder / "faces.csv", may_replace_);
+    const data::Dataset faces = data::draw_faces(draw_);
     data::write_csv(faces, folder / "faces.csv");
     const std::string csv = (folder / "faces.csv").string();
     std::string text = fmt::format("{} faces in {}", with_commas(faces.size()), csv);
@@ -252,6 +259,7 @@ class DrawCommand final : public ComputingCommand<DrawCommand> {
   data::DrawOptions draw_;
   std::string out_;
   bool pictures_ = false;
+  bool may_replace_ = false;
 };
 
 /// What augmentation does to a few faces.

@@ -1,5 +1,6 @@
 #include "mien/cli/import_command.h"
 
+#include <array>
 #include <filesystem>
 #include <map>
 
@@ -7,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mien/core/error.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/network/graph/graph.h"
 #include "mien/network/import.h"
@@ -15,6 +17,9 @@ namespace mien::cli {
 namespace {
 
 using nlohmann::ordered_json;
+
+/// Metadata of imported weights: the file they came from.
+constexpr const char* kFromKey = "imported.from";
 
 class ImportCommand final : public ComputingCommand<ImportCommand> {
  public:
@@ -43,11 +48,9 @@ class ImportCommand final : public ComputingCommand<ImportCommand> {
     check_classes(graph);
     const network::WeightsInfo info{.normalization = network::Normalization::parse(normalization_),
                                     .class_names = classes_,
-                                    .extra = {{"imported.from", file_}}};
-    std::error_code ignored;
-    if (std::filesystem::equivalent(file_, out_, ignored)) {
-      throw_usage(fmt::format("cannot write {}: it is the file to import", out_), "choose another --out");
-    }
+                                    .extra = {{kFromKey, file_}}};
+    const std::array<std::filesystem::path, 2> inputs{file_, network_};
+    check_safetensors_output(out_, inputs, "--out", kFromKey, "weights that were imported");
     const network::ImportedWeights imported = network::import_weights(file_, std::move(graph), pairs());
     network::save_weights(out_, imported.network, info);
     std::string text;

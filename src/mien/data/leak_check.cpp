@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,7 @@
 #include "mien/core/hash.h"
 #include "mien/core/parallel.h"
 #include "mien/core/text.h"
+#include "mien/data/label_conflicts.h"
 
 namespace mien::data {
 namespace {
@@ -83,31 +85,44 @@ struct Roles {
   bool held_out = false;
 };
 
-/// Where not all near copies of a row are listed, all images that pairs join to it count as near copies of one another.
-void share_roles(const ImageCopies& copies,
-                 const std::vector<size_t>& group_of,
-                 const std::vector<Roles>& group_roles,
-                 std::vector<Roles>& near_roles) {
-  std::vector<size_t> parent(group_roles.size());
+/// What the near copies of each image are, `join`ed of what the images themselves are (`own`). Where not all near
+/// copies of a row are listed, all images that pairs join to it count as near copies of one another.
+template <typename Facts, typename Join>
+std::vector<Facts> of_near_copies(const ImageCopies& copies,
+                                  const std::vector<size_t>& group_of,
+                                  const std::vector<Facts>& own,
+                                  Join join) {
+  const auto group = [&](int64_t row) { return group_of[static_cast<size_t>(row)]; };
+  std::vector<Facts> near(own.size());
+  for (const NearCopy& pair : copies.near_copies) {
+    join(near[group(pair.first)], own[group(pair.second)]);
+    join(near[group(pair.second)], own[group(pair.first)]);
+  }
+  if (copies.crowded.empty()) return near;
+  std::vector<size_t> parent(own.size());
   std::iota(parent.begin(), parent.end(), size_t{0});
   const auto root = [&](size_t g) {
     while (parent[g] != g) g = parent[g] = parent[parent[g]];
     return g;
   };
-  const auto group = [&](int64_t row) { return group_of[static_cast<size_t>(row)]; };
   for (const NearCopy& pair : copies.near_copies) parent[root(group(pair.first))] = root(group(pair.second));
-  std::vector<uint8_t> is_crowded(group_roles.size(), 0);
+  std::vector<uint8_t> is_crowded(own.size(), 0);
   for (const int64_t row : copies.crowded) is_crowded[root(group(row))] = 1;
-  std::vector<Roles> shared(group_roles.size());
-  for (size_t g = 0; g < group_roles.size(); ++g) {
-    shared[root(g)].training |= group_roles[g].training;
-    shared[root(g)].held_out |= group_roles[g].held_out;
+  std::vector<Facts> shared(own.size());
+  for (size_t g = 0; g < own.size(); ++g) join(shared[root(g)], own[g]);
+  for (size_t g = 0; g < own.size(); ++g) {
+    if (is_crowded[root(g)] != 0) join(near[g], shared[root(g)]);
   }
-  for (size_t g = 0; g < group_roles.size(); ++g) {
-    if (is_crowded[root(g)] == 0) continue;
-    near_roles[g].training |= shared[root(g)].training;
-    near_roles[g].held_out |= shared[root(g)].held_out;
+  return near;
+}
+
+/// The group of each row.
+std::vector<size_t> group_of_rows(const Dataset& dataset, const ImageCopies& copies) {
+  std::vector<size_t> group_of(dataset.labels.size());
+  for (size_t g = 0; g < copies.groups.size(); ++g) {
+    for (const int64_t row : copies.groups[g]) group_of[static_cast<size_t>(row)] = g;
   }
+  return group_of;
 }
 
 std::string first_faces(const Dataset& dataset, const std::vector<int64_t>& rows) {
@@ -150,6 +165,25 @@ ImageCopies find_copies(const Dataset& dataset, const LeakOptions& options) {
   return copies;
 }
 
+std::vector<int64_t> faces_with_another_label(const Dataset& dataset, const ImageCopies& copies) {
+  using Labels = std::set<int32_t>;
+  const std::vector<size_t> group_of = group_of_rows(dataset, copies);
+  std::vector<Labels> labels(copies.groups.size());
+  for (size_t row = 0; row < dataset.labels.size(); ++row) {
+    if (dataset.labels[row] != kUnlabeled) labels[group_of[row]].insert(dataset.labels[row]);
+  }
+  const auto near = of_near_copies(
+      copies, group_of, labels, [](Labels& all, const Labels& more) { all.insert(more.begin(), more.end()); });
+  std::vector<int64_t> faces;
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    const int32_t own = dataset.labels[static_cast<size_t>(row)];
+    const size_t g = group_of[static_cast<size_t>(row)];
+    const auto has_another = [own](const Labels& of) { return of.size() > (of.contains(own) ? 1U : 0U); };
+    if (own != kUnlabeled && (has_another(labels[g]) || has_another(near[g]))) faces.push_back(row);
+  }
+  return faces;
+}
+
 LeakReport check_leaks(const Dataset& dataset, const Split* split, const LeakOptions& options) {
   return check_leaks(dataset, split, find_copies(dataset, options));
 }
@@ -165,12 +199,11 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const ImageCo
   report.validation_rows = std::count(roles.begin(), roles.end(), Role::validation);
   report.test_rows = std::count(roles.begin(), roles.end(), Role::test);
 
-  std::vector<size_t> group_of(dataset.labels.size());  // of every row
+  const std::vector<size_t> group_of = group_of_rows(dataset, copies);
   std::vector<Roles> group_roles(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
     const std::vector<int64_t>& rows = groups[g];
     for (const int64_t row : rows) {
-      group_of[static_cast<size_t>(row)] = g;
       group_roles[g].training |= role(row) == Role::training;
       group_roles[g].held_out |= role(row) == Role::validation || role(row) == Role::test;
     }
@@ -184,18 +217,12 @@ LeakReport check_leaks(const Dataset& dataset, const Split* split, const ImageCo
   std::sort(report.constant.begin(), report.constant.end());
 
   // A near copy on the other side matters only where there is no exact one.
-  std::vector<Roles> near_roles(groups.size());  // of the near copies of each image
+  const auto near_roles = of_near_copies(copies, group_of, group_roles, [](Roles& roles, const Roles& more) {
+    roles.training |= more.training;
+    roles.held_out |= more.held_out;
+  });
   report.near_copies = copies.near_copies;
-  for (const NearCopy& pair : report.near_copies) {
-    const size_t a = group_of[static_cast<size_t>(pair.first)];
-    const size_t b = group_of[static_cast<size_t>(pair.second)];
-    near_roles[a].training |= group_roles[b].training;
-    near_roles[a].held_out |= group_roles[b].held_out;
-    near_roles[b].training |= group_roles[a].training;
-    near_roles[b].held_out |= group_roles[a].held_out;
-  }
   report.crowded = static_cast<int64_t>(copies.crowded.size());
-  if (report.crowded > 0) share_roles(copies, group_of, group_roles, near_roles);
   for (int64_t row = 0; row < dataset.size(); ++row) {
     const size_t g = group_of[static_cast<size_t>(row)];
     const auto add = [row](bool exact, bool near, std::vector<int64_t>& to_exact, std::vector<int64_t>& to_near) {

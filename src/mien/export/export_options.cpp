@@ -55,8 +55,9 @@ void ExportOptions::bind(OptionSet& options) {
                .only_with = {{"to", "onnx"}}});
   options.add(&temperature,
               {.name = "temperature",
-               .help = "number that the logits are divided by before the softmax; `mien eval` fits one",
-               .minimum = 0.01,
+               .help = "number that the logits are divided by before the softmax; 0: the one that is stored with the "
+                       "weights (`mien calibrate`), else 1",
+               .minimum = 0,
                .maximum = 100,
                .source = "Guo et al. 2017, arXiv:1706.04599",
                .only_with = {{"output", "probabilities"}}});

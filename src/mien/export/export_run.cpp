@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -59,17 +60,30 @@ void check_free(const ExportFormat& format,
   }
 }
 
-/// Ranges for int8, measured on rows spread over the whole file.
+/// Ranges for int8, measured on rows spread over the file's training rows, or over all rows where none is called so.
 std::map<std::string, std::pair<float, float>> calibrate(const ExportOptions& options,
                                                          const network::LoadedWeights& weights,
                                                          ProgressListener& listener) {
   data::DataOptions data_options = options.data;
   data_options.labels = false;
   const data::Dataset faces = runs::load_faces(data_options, weights, listener);
-  const int64_t count = std::min(faces.size(), options.calibration_faces);
+  std::vector<int64_t> candidates;
+  for (int64_t i = 0; i < faces.size(); ++i) {
+    if (faces.usages[static_cast<size_t>(i)] == data::Usage::training) candidates.push_back(i);
+  }
+  const bool has_training = !candidates.empty();
+  if (!has_training) {
+    candidates.resize(static_cast<size_t>(faces.size()));
+    std::iota(candidates.begin(), candidates.end(), int64_t{0});
+  }
+  const auto known = static_cast<int64_t>(candidates.size());
+  const int64_t count = std::min(known, options.calibration_faces);
   std::vector<int64_t> rows;
-  for (int64_t i = 0; i < count; ++i) rows.push_back(i * faces.size() / count);  // spread over the file
-  listener.line(fmt::format("ranges of int8 measured on {} faces of {}", with_commas(count), faces.source));
+  for (int64_t i = 0; i < count; ++i) rows.push_back(candidates[static_cast<size_t>(i * known / count)]);
+  listener.line(fmt::format("ranges of int8 measured on {}{} of {}",
+                            with_commas(count),
+                            has_training ? " training faces" : " faces",
+                            faces.source));
   return output_ranges(weights, faces, rows, listener);
 }
 

@@ -29,7 +29,7 @@ struct ExportOptions {
   bool int8 = false;
   std::string input = "uint8";
   std::string output = "probabilities";
-  double temperature = 1;
+  double temperature = 0;  ///< 0: the weights' own
   data::DataOptions data;  ///< faces to calibrate int8 with
   int64_t calibration_faces = 512;
   void bind(OptionSet& options);

@@ -6,8 +6,10 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include "mien/data/faces/crop.h"
 #include "mien/network/graph/layer_traits.h"
 #include "mien/network/network.h"
+#include "mien/runs/voters.h"
 
 namespace mien::exporting {
 
@@ -18,8 +20,10 @@ FrozenNetwork freeze(const network::LoadedWeights& weights) {
   FrozenNetwork frozen{.graph = weights.network.graph(),
                        .normalization = weights.info.normalization,
                        .class_names = weights.info.class_names,
+                       .temperature = runs::stored_temperature(weights.info),
                        .metadata = weights.info.extra};
   frozen.metadata["mien.weights"] = weights.hash;
+  frozen.metadata[data::kCropKey] = data::CropRecipe::of(weights.info.extra).text();
   const auto specs = frozen.graph.parameter_specs();
   for (size_t i = 0; i < specs.size(); ++i) {
     const at::Tensor row_major = weights.network.tensors()[i].detach().to(at::kCPU, at::kFloat).contiguous();

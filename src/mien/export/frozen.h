@@ -20,6 +20,7 @@ struct FrozenNetwork {
   std::map<std::string, std::vector<float>> values;  ///< by the names of parameter_specs(), row-major
   network::Normalization normalization;
   std::vector<std::string> class_names;         ///< as many as the graph has classes
+  double temperature = 1;                       ///< that the weights' probabilities are at, from calibration
   std::map<std::string, std::string> metadata;  ///< the weights' own, and "mien.weights", their file's checksum
 };
 

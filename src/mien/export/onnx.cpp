@@ -352,6 +352,7 @@ std::string onnx_version() { return fmt::format("ONNX, operator set {}", opset()
 std::string onnx_model(const FrozenNetwork& given, const OnnxOptions& given_options) {
   FrozenNetwork network = given;
   OnnxOptions options = given_options;
+  if (options.temperature == 0) options.temperature = network.temperature;
   if (options.precision != Precision::float32) fold_batch_norms(network);
   for (size_t i = 0; i < network.graph.layers.size() && !options.ranges.empty(); ++i) {
     const Layer& layer = network.graph.layers[i];

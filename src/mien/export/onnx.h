@@ -16,7 +16,7 @@ enum class Precision { float32, float16, int8 };
 struct OnnxOptions {
   bool float_input = false;  ///< gray levels as float32 in [0, 255] instead of uint8
   bool logits = false;       ///< instead of probabilities
-  double temperature = 1;    ///< that logits are divided by before the softmax
+  double temperature = 0;    ///< that logits are divided by before the softmax; 0: the network's own
   Precision precision = Precision::float32;
   /// For int8: least and largest output of each layer on faces, by its name; "input" is the normalized image.
   std::map<std::string, std::pair<float, float>> ranges = {};

@@ -90,6 +90,7 @@ ExplainSession::ExplainSession(const ExplainRunOptions& options,
                                const std::vector<Figure>& figures,
                                ProgressListener& listener)
     : loaded_(network::load_weights(runs::weights_file(options.weights))) {
+  check_output_folder(options.folder(), "--out");
   const network::Graph& graph = loaded_.network.graph();
   for (const Figure& figure : figures) check_figure(figure, graph);
   if (options.data.empty()) {

@@ -36,10 +36,11 @@ void check_arguments(const MienModel* model, const uint8_t* faces, int64_t count
   if (count > 0 && (faces == nullptr || out == nullptr)) mien::throw_usage("faces or output are NULL");
 }
 
-void softmax(float* scores, int64_t classes) {
+void softmax(float* scores, int64_t classes, double temperature) {
   const float largest = *std::max_element(scores, scores + classes);
   double sum = 0;
-  for (int64_t i = 0; i < classes; ++i) sum += scores[i] = std::exp(scores[i] - largest);
+  for (int64_t i = 0; i < classes; ++i)
+    sum += scores[i] = static_cast<float>(std::exp((scores[i] - largest) / temperature));
   for (int64_t i = 0; i < classes; ++i) scores[i] = static_cast<float>(scores[i] / sum);
 }
 
@@ -65,7 +66,7 @@ int mien_infer_logits(const MienModel* model, const uint8_t* faces, int64_t coun
 int mien_infer_predict(const MienModel* model, const uint8_t* faces, int64_t count, float* probabilities) {
   if (const int status = mien_infer_logits(model, faces, count, probabilities); status != 0) return status;
   const int64_t classes = model->model.graph().classes();
-  for (int64_t i = 0; i < count; ++i) softmax(probabilities + i * classes, classes);
+  for (int64_t i = 0; i < count; ++i) softmax(probabilities + i * classes, classes, model->model.temperature());
   return 0;
 }
 

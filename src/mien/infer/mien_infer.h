@@ -29,7 +29,8 @@ MIEN_INFER_API int mien_infer_predict(const MienModel* model,
                                       int64_t count,
                                       float* probabilities);
 
-/// The same with the logits, from which a softmax makes the probabilities.
+/// The same with the logits, from which a softmax makes the probabilities. Where the weights carry a temperature (`mien
+/// calibrate`), the logits are divided by it first.
 MIEN_INFER_API int mien_infer_logits(const MienModel* model, const uint8_t* faces, int64_t count, float* logits);
 
 /// What a face has to be, and the number of classes.

@@ -11,6 +11,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/safetensors.h"
+#include "mien/core/text.h"
 #include "mien/data/preprocess.h"
 #include "mien/network/graph/layer_traits.h"
 
@@ -86,6 +87,15 @@ std::vector<std::string> names_of(const SafetensorsFile& file, int64_t classes) 
   }
   for (int64_t i = static_cast<int64_t>(names.size()); i < classes; ++i) names.push_back(fmt::format("class{}", i));
   return names;
+}
+
+double temperature_of(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("mien.temperature");
+  if (found == file.metadata().end()) return 1;
+  const auto temperature = parse_double(found->second);
+  if (temperature && *temperature > 0 && std::isfinite(*temperature)) return *temperature;
+  throw_bad_data(fmt::format(
+      "cannot load {}: its temperature is {}, expected a number above 0", file.origin(), quote_sample(found->second)));
 }
 
 std::vector<float> numbers(const SafetensorsFile& file, const Layer& layer, const std::string& ending) {
@@ -231,6 +241,7 @@ Model::Model(const std::filesystem::path& path) {
     graph_ = graph_of(header);
     class_names_ = names_of(header, graph_.classes());
     normalization_ = network::Normalization::parse(fact(header, "mien.normalization"));
+    temperature_ = temperature_of(header);
     check_tensors(header, graph_);
   });
   check_values(file, graph_);

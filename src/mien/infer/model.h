@@ -28,6 +28,8 @@ class Model {
 
   const network::Graph& graph() const { return graph_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
+  /// That logits are divided by before the softmax: the one that the weights carry, else 1.
+  double temperature() const { return temperature_; }
 
   /// Logits [count, classes] of gray levels [count, C, H, W].
   void logits(const uint8_t* faces, int64_t count, float* out) const;
@@ -41,6 +43,7 @@ class Model {
   network::Graph graph_;
   network::Normalization normalization_;
   std::vector<std::string> class_names_;
+  double temperature_ = 1;
   std::vector<PreparedStep> steps_;
 };
 

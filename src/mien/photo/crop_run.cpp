@@ -9,6 +9,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/parallel.h"
 #include "mien/core/text.h"
 #include "mien/data/readers/folder_layout.h"
@@ -92,7 +93,13 @@ Result crop_picture(const CropRunOptions& options,
 }  // namespace
 
 CropSummary crop_run(const CropRunOptions& options, ProgressListener& listener) {
-  check_output_folder(options.out, "out");
+  check_folder_result(options.out,
+                      {.command = "mien data crop",
+                       .mark = "crops.csv",
+                       .beginning = "crop,picture,",
+                       .names = {"crops.csv", "left-out.csv"}},
+                      {},
+                      "out");
   fs::path root;
   const std::vector<data::PictureFile> pictures = pictures_of(options, root, listener);
   const data::CropRecipe recipe = options.crop.resolve({}, options.find.detector_name());

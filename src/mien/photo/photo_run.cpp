@@ -11,6 +11,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/data/readers/folder_layout.h"
 #include "mien/evaluation/predictions_csv.h"
@@ -34,6 +35,11 @@ struct ReadPhoto {
   data::RgbImage picture;
   std::vector<ReadFace> faces;
 };
+
+/// The file of a map over the photograph called `name`.
+std::string map_name(const std::string& name, const std::string& method) {
+  return fmt::format("{}-{}.jpg", name, method);
+}
 
 std::string csv_header(const std::vector<std::string>& classes) {
   std::string header = fmt::format(
@@ -156,7 +162,7 @@ void write_maps(const ReadPhoto& photo,
     lay_over(laid, photo.faces[i].square, maps[i].values, crops.height, maps[i].range, spec.is_signed);
   const std::string colors = spec.is_signed ? "yellow speaks for the predicted class, blue against it"
                                             : "from violet (little) to light yellow (most)";
-  report::write_picture(fs::path(options.out) / fmt::format("{}-{}.jpg", photo.name, method),
+  report::write_picture(fs::path(options.out) / map_name(photo.name, method),
                         annotated(laid,
                                   photo.faces,
                                   reader.class_names(),
@@ -212,10 +218,21 @@ std::vector<std::string> result_names(const std::vector<fs::path>& files) {
   return names;
 }
 
+/// No photograph is replaced, nor a file that no earlier `mien photo` wrote.
+void check_out(const PhotoOptions& options, const std::vector<fs::path>& files, const std::vector<std::string>& names) {
+  FolderResult result{.command = "mien photo", .mark = "faces.csv", .beginning = "picture,face,"};
+  result.names = {"faces.csv", "faces.json"};
+  for (const std::string& name : names) {
+    result.names.push_back(name + ".jpg");
+    for (const std::string& method : options.explain) result.names.push_back(map_name(name, method));
+  }
+  check_folder_result(options.out, result, files, "--out");
+}
+
 PhotoSummary photo_run(const PhotoOptions& options, ProgressListener& listener) {
-  check_output_folder(options.out, "--out");
   const std::vector<fs::path> files = picture_files(options.pictures);
   const std::vector<std::string> names = result_names(files);
+  check_out(options, files, names);
   FaceReader reader(options.reader, listener);
   check_methods(options, reader);
   const auto& classes = reader.class_names();

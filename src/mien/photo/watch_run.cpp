@@ -1,6 +1,7 @@
 #include "mien/photo/watch_run.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/photo/annotate.h"
@@ -234,7 +236,10 @@ class Watch {
 }  // namespace
 
 WatchSummary watch_run(const WatchOptions& options, ProgressListener& listener) {
-  check_output_folder(options.out, "--out");
+  FolderResult result{.command = "mien watch", .mark = "timeline.csv", .beginning = "frame,time,"};
+  result.names = {"timeline.csv", "timeline.png", "video." + options.video};
+  const std::array<std::filesystem::path, 1> inputs{options.file};
+  check_folder_result(options.out, result, inputs, "--out");
   if (const std::string why = options.show ? Window::why_not() : std::string(); !why.empty())
     throw_usage("--show: " + why, "without --show the video is written all the same");
   return Watch(options, listener).run();

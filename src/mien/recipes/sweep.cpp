@@ -20,6 +20,7 @@
 #include "mien/recipes/recipe.h"
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/plots.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/train_run.h"
 
 namespace mien::recipes {
@@ -127,12 +128,13 @@ int64_t SweepRun::full_epochs() const {
 }
 
 void SweepRun::load(const Trial& trial) {
-  std::string key;
+  const network::Graph graph = network::load_graph(trial.experiment.run.network);
+  std::string key = std::to_string(graph.input_shape().channels);
   for (const OptionSet::Entry& entry : trial.options.entries()) {
     if (entry.group == "data" || entry.group == "leaks") key += entry.text() + "\n";
   }
   if (key == data_key_) return;
-  dataset_ = data::load(trial.experiment.data, listener_);
+  dataset_ = runs::load_faces(trial.experiment.data, graph, listener_);
   copies_.reset();
   data_key_ = key;
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
@@ -15,10 +14,12 @@
 #include "mien/core/files.h"
 #include "mien/core/random.h"
 #include "mien/core/text.h"
+#include "mien/data/label_conflicts.h"
 #include "mien/data/readers/ferplus.h"
 #include "mien/evaluation/label_issues.h"
 #include "mien/report/draw_or_warn.h"
 #include "mien/report/gallery.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/train_run.h"
 #include "mien/training/label_dynamics.h"
 
@@ -118,31 +119,6 @@ std::optional<FoldResults> train_folds(const RunFolder& folder,
     if (!dataset.files.empty()) all.files.push_back(dataset.files[static_cast<size_t>(index)]);
   }
   return results;
-}
-
-/// Rows whose face has a copy, exact or near, with another label.
-std::set<int64_t> conflicting_rows(const data::Dataset& dataset, const data::ImageCopies& copies) {
-  std::vector<int64_t> group(static_cast<size_t>(dataset.size()));
-  std::iota(group.begin(), group.end(), int64_t{0});
-  const auto root = [&](int64_t i) {
-    while (group[static_cast<size_t>(i)] != i) i = group[static_cast<size_t>(i)];
-    return i;
-  };
-  for (const auto& same : copies.groups) {
-    for (const int64_t i : same) group[static_cast<size_t>(root(i))] = root(same.front());
-  }
-  for (const data::NearCopy& pair : copies.near_copies)
-    group[static_cast<size_t>(root(pair.second))] = root(pair.first);
-  std::map<int64_t, std::set<int32_t>> labels;
-  for (int64_t i = 0; i < dataset.size(); ++i) {
-    const int32_t label = dataset.labels[static_cast<size_t>(i)];
-    if (label != data::kUnlabeled) labels[root(i)].insert(label);
-  }
-  std::set<int64_t> rows;
-  for (int64_t i = 0; i < dataset.size(); ++i) {
-    if (labels[root(i)].size() > 1) rows.insert(dataset.row_of(i));
-  }
-  return rows;
 }
 
 bool is_constant(std::span<const uint8_t> image) {
@@ -314,7 +290,7 @@ std::optional<AuditOutcome> audit_task(const Experiment& experiment,
                                        const AuditOptions& audit,
                                        ProgressListener& listener) {
   if (experiment.ensemble.members > 1) throw_usage("--members has no meaning for an audit", "leave it out");
-  data::Dataset dataset = data::load(experiment.data, listener);
+  data::Dataset dataset = load_faces(experiment.data, network::load_graph(experiment.run.network), listener);
   check_request(experiment, dataset);
   RunFolder folder = RunFolder::choose(experiment.run.project,
                                        experiment.run.name.empty() ? "audit" : experiment.run.name,
@@ -323,6 +299,8 @@ std::optional<AuditOutcome> audit_task(const Experiment& experiment,
                                        options,
                                        run_content(experiment, dataset));
   const data::ImageCopies copies = data::find_copies(dataset, experiment.leaks);
+  std::set<int64_t> conflicting;
+  for (const int64_t face : data::faces_with_another_label(dataset, copies)) conflicting.insert(dataset.row_of(face));
   const auto folds = train_folds(folder, experiment, options, audit, dataset, copies, listener);
   if (!folds) {
     folder.save("interrupted");
@@ -338,7 +316,7 @@ std::optional<AuditOutcome> audit_task(const Experiment& experiment,
                           .detector = *detector,
                           .dataset = dataset,
                           .order = evaluation::ranked(detector->doubt),
-                          .conflicting = conflicting_rows(dataset, copies)};
+                          .conflicting = conflicting};
   write_tables(findings, audit.suspects, folder.path());
   report::draw_or_warn(listener, [&] { draw_galleries(findings, audit.gallery, folder.path()); });
   const auto found = std::count(issues.is_issue.begin(), issues.is_issue.end(), true);

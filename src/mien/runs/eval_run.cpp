@@ -1,6 +1,7 @@
 #include "mien/runs/eval_run.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/hash.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/load_faces.h"
@@ -115,7 +117,19 @@ void record_final(const EvalRunOptions& options,
 evaluation::Metrics eval_run(const EvalRunOptions& options,
                              const RunEvaluationOptions& judge_options,
                              ProgressListener& listener) {
-  check_output_folder(options.out, "--out");
+  const std::array<fs::path, 2> inputs{options.data.data, options.data.ferplus};
+  check_folder_result(options.out,
+                      {.command = "mien eval",
+                       .mark = "predictions_eval.csv",
+                       .beginning = "row,",
+                       .names = {"metrics.json",
+                                 "predictions_eval.csv",
+                                 "confusion_matrix.csv",
+                                 "confusion_matrix.txt",
+                                 "most_confused.csv",
+                                 "top_losses.csv"}},
+                      inputs,
+                      "--out");
   if (std::filesystem::exists(std::filesystem::path(options.out) / "args.toml")) {
     throw_usage(fmt::format("--out: {} is a training's folder, whose own metrics would be replaced", options.out),
                 "choose another --out");

@@ -11,11 +11,13 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/data/leak_check.h"
 #include "mien/evaluation/calibration.h"
 #include "mien/evaluation/metrics.h"
 #include "mien/runs/evaluate_run.h"
+#include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/voters.h"
 
@@ -25,6 +27,9 @@ namespace {
 namespace fs = std::filesystem;
 using evaluation::Predictions;
 
+/// Metadata of packed weights: how well they do, in a line.
+constexpr const char* kSummaryKey = "mien.summary";
+
 /// Weights with the data they are judged on.
 struct Judged {
   fs::path file;
@@ -32,18 +37,10 @@ struct Judged {
   TrainingRecord record;
   data::Dataset faces;
 
-  static Judged load(const fs::path& file, data::DataOptions options, ProgressListener& listener) {
+  static Judged load(const fs::path& file, const data::DataOptions& options, ProgressListener& listener) {
     network::LoadedWeights weights = network::load_weights(file);
-    options.image_side = weights.network.graph().input_shape().height;
     TrainingRecord record = TrainingRecord::read(weights.info);
-    data::Dataset faces = data::load(options, listener);
-    if (!weights.info.class_names.empty() && weights.info.class_names != faces.class_names) {
-      throw_bad_data(fmt::format("{} tells {} apart, the faces of {} are labeled {}",
-                                 file.string(),
-                                 join(weights.info.class_names, ", "),
-                                 faces.source,
-                                 join(faces.class_names, ", ")));
-    }
+    data::Dataset faces = load_faces(options, weights, listener);
     return {.file = file, .weights = std::move(weights), .record = std::move(record), .faces = std::move(faces)};
   }
 
@@ -259,6 +256,11 @@ void CalibrateOptions::bind(OptionSet& options) {
 }
 
 CalibrationOutcome calibrate_run(const CalibrateOptions& options, ProgressListener& listener) {
+  const fs::path file = options.out.empty() ? weights_file(options.weights) : fs::path(options.out);
+  if (!options.out.empty()) {
+    const std::array<fs::path, 2> inputs{options.data.data, options.data.ferplus};
+    check_safetensors_output(file, inputs, "--out", kTemperatureKey, "weights that were calibrated");
+  }
   const Judged judged = Judged::load(weights_file(options.weights), options.data, listener);
   const bool is_own = judged.record.knows(judged.faces);
   if (is_own && judged.record.validation.empty()) {
@@ -285,7 +287,6 @@ CalibrationOutcome calibrate_run(const CalibrateOptions& options, ProgressListen
         "test rows, not fitted on", judged.predict(test, evaluation::Views::face, listener), outcome.temperature);
   network::WeightsInfo info = judged.weights.info;
   info.extra[kTemperatureKey] = format_double(outcome.temperature);
-  const fs::path file = options.out.empty() ? judged.file : fs::path(options.out);
   network::save_weights(file, judged.weights.network, info);
   outcome.text += fmt::format("stored in {}\n", file.string());
   outcome.json =
@@ -311,9 +312,12 @@ fs::path pack_run(const PackOptions& options, ProgressListener& listener) {
   const fs::path run = options.run;
   const fs::path last = run / "weights" / "last.safetensors";
   const fs::path file = fs::is_directory(run, ignored) && options.which == "last" ? last : weights_file(run);
-  Judged judged = Judged::load(file, options.data, listener);
   const std::string name = !options.name.empty() ? options.name : run.stem().string();
   check_folder_name(name, "--name");
+  const fs::path weights = fs::path(options.out) / (name + ".safetensors");
+  const std::array<fs::path, 3> inputs{file, options.data.data, options.data.ferplus};
+  check_safetensors_output(weights, inputs, "--name", kSummaryKey, "weights that were packed");
+  Judged judged = Judged::load(file, options.data, listener);
   if (!judged.record.knows(judged.faces) || judged.record.test.empty() || judged.record.validation.empty()) {
     throw_bad_data(fmt::format("cannot judge {}: {} is not what it was trained on, or held no validation and test rows",
                                file.string(),
@@ -332,10 +336,9 @@ fs::path pack_run(const PackOptions& options, ProgressListener& listener) {
   network::WeightsInfo info = judged.weights.info;
   info.extra[kTemperatureKey] = format_double(temperature);
   const auto correct = evaluation::compute_metrics(plain, 0);
-  info.extra["mien.summary"] = fmt::format("PublicTest {}, epoch {}",
-                                           percent(correct.accuracy, correct.accuracy_interval),
-                                           text_or(judged.weights, "mien.epoch", "unknown"));
-  const fs::path weights = fs::path(options.out) / (name + ".safetensors");
+  info.extra[kSummaryKey] = fmt::format("PublicTest {}, epoch {}",
+                                        percent(correct.accuracy, correct.accuracy_interval),
+                                        text_or(judged.weights, "mien.epoch", "unknown"));
   network::save_weights(weights, judged.weights.network, info);
   write_atomic(fs::path(options.out) / (name + ".md"), card);
   listener.line(fmt::format("{} with its card {}", weights.string(), name + ".md"));

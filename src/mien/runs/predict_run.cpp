@@ -9,6 +9,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/files.h"
+#include "mien/core/outputs.h"
 #include "mien/core/text.h"
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/runs/experiment.h"
@@ -38,7 +39,7 @@ void PredictRunOptions::bind(OptionSet& options) {
 
 int64_t predict_run(const PredictRunOptions& options, ProgressListener& listener) {
   const std::array<std::filesystem::path, 1> inputs{options.data.data};
-  check_output(options.out, inputs, "--out");
+  check_output_is_like(options.out, inputs, "--out", "id,", "a csv of predictions");
   const Voters voters = Voters::load(options.weights);
   data::DataOptions data_options = options.data;
   data_options.labels = false;

@@ -19,6 +19,7 @@
 #include "mien/explain/faithfulness/faithfulness.h"
 #include "mien/explain/methods.h"
 #include "mien/network/network.h"
+#include "mien/runs/voters.h"
 
 namespace mien::serve {
 namespace {
@@ -35,12 +36,15 @@ ordered_json finite(double value) { return std::isfinite(value) ? ordered_json(v
 struct ModelThread::Model {
   network::LoadedWeights loaded;
   network::Network frozen;
+  double temperature;  ///< that its probabilities are at, from calibration
   ModelInput input;
   std::vector<std::string> layers;
   std::vector<std::string> methods;
 
   explicit Model(network::LoadedWeights weights)
-      : loaded(std::move(weights)), frozen(explain::frozen_copy(loaded.network)) {
+      : loaded(std::move(weights)),
+        frozen(explain::frozen_copy(loaded.network)),
+        temperature(runs::stored_temperature(loaded.info)) {
     const network::Graph& graph = loaded.network.graph();
     const network::Shape shape = graph.input_shape();
     input = {shape.channels, shape.height, shape.width, loaded.info.class_names};
@@ -72,7 +76,7 @@ struct ModelThread::Model {
   }
 
   ordered_json probabilities(const at::Tensor& logits) const {
-    const at::Tensor rates = at::softmax(logits.to(at::kDouble), 0);
+    const at::Tensor rates = at::softmax(logits.to(at::kDouble) / temperature, 0);
     ordered_json list = ordered_json::array();
     for (int64_t k = 0; k < rates.size(0); ++k) list.push_back(finite(rates[k].item<double>()));
     return list;

@@ -221,13 +221,16 @@ struct RowFacts {
   std::string_view id_text;
 };
 
+constexpr const char* kHasTheLabel = "has the label ";
+
 std::optional<std::string> parse_label(std::string_view cell, const ClassNames& classes, int32_t& label) {
   if (cell.empty()) return std::nullopt;
   if (const auto found = classes.label(cell)) {
     label = *found;
     return std::nullopt;
   }
-  return fmt::format("has the label {}, expected {} to {} ({})",
+  return fmt::format("{}{}, expected {} to {} ({})",
+                     kHasTheLabel,
                      quote_sample(cell),
                      classes.least_number(),
                      classes.largest_number(),
@@ -600,7 +603,10 @@ Dataset read_csv(const std::filesystem::path& path,
                                  file,
                                  describe(*bad, text),
                                  cut ? "; it is the last line and has no line end, as if the file were cut" : ""),
-                     "--skip-bad-rows leaves such rows out");
+                     bad->problem.starts_with(kHasTheLabel)
+                         ? "--classes says what labels mean where there are other classes or they are counted from 1; "
+                           "--skip-bad-rows leaves such rows out"
+                         : "--skip-bad-rows leaves such rows out");
     }
   }
 

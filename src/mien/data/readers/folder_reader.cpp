@@ -114,14 +114,35 @@ void copy_planes(const RgbImage& image, uint8_t* pixels) {
   }
 }
 
-/// Decodes `file` into pixels[channels, side, side].
-void read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixels) {
+/// True where a picture of this size becomes another shape as a square: by more than a tenth.
+bool is_stretched(int64_t height, int64_t width) { return 10 * std::max(height, width) > 11 * std::min(height, width); }
+
+/// Decodes `file` into pixels[channels, side, side]. True where that stretches it.
+bool read_into(const fs::path& file, const FolderOptions& options, uint8_t* pixels) {
   if (options.channels == 1) {
-    const GrayImage image = resize_gray(read_gray_image(file), options.side, options.side);
-    std::copy(image.pixels.begin(), image.pixels.end(), pixels);
-    return;
+    const GrayImage image = read_gray_image(file);
+    const GrayImage square = resize_gray(image, options.side, options.side);
+    std::copy(square.pixels.begin(), square.pixels.end(), pixels);
+    return is_stretched(image.height, image.width);
   }
-  copy_planes(resize_rgb(read_rgb_image(file), options.side, options.side), pixels);
+  const RgbImage image = read_rgb_image(file);
+  copy_planes(resize_rgb(image, options.side, options.side), pixels);
+  return is_stretched(image.height, image.width);
+}
+
+void warn_of_stretched(const Dataset& dataset, const std::vector<uint8_t>& stretched, ProgressListener& listener) {
+  const auto count = std::count(stretched.begin(), stretched.end(), uint8_t{1});
+  if (count == 0) return;
+  const auto first = static_cast<size_t>(std::find(stretched.begin(), stretched.end(), uint8_t{1}) - stretched.begin());
+  listener.warning(fmt::format(
+      "{}: {} of {} pictures are not square and were stretched to {}x{}; the first: {}. Photographs of people "
+      "need --find-faces, which crops the face",
+      dataset.source,
+      with_commas(count),
+      with_commas(static_cast<int64_t>(stretched.size())),
+      dataset.height,
+      dataset.width,
+      dataset.files[first]));
 }
 
 /// The same of the largest face. Throws NoFace.
@@ -171,6 +192,7 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
   const int64_t image_size = dataset.pixels_per_image();
   dataset.pixels.resize(static_cast<size_t>(count * image_size));
   std::vector<std::exception_ptr> problems(pictures.size());
+  std::vector<uint8_t> stretched(pictures.size());
   constexpr int64_t kStep = 512;  // pictures between two reports of progress
   for (int64_t first = 0; first < count; first += kStep) {
     const int64_t step = std::min(kStep, count - first);
@@ -181,7 +203,11 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
         const fs::path& file = pictures[static_cast<size_t>(i)].path;
         uint8_t* const place = dataset.pixels.data() + i * image_size;
         try {
-          finder ? read_face_into(file, options, *finder, place) : read_into(file, options, place);
+          if (finder) {
+            read_face_into(file, options, *finder, place);
+          } else {
+            stretched[static_cast<size_t>(i)] = read_into(file, options, place) ? 1 : 0;
+          }
         } catch (const Error&) {
           problems[static_cast<size_t>(i)] = std::current_exception();
         }
@@ -213,6 +239,7 @@ Dataset read_folder(const fs::path& root, const FolderOptions& options, Progress
       if (first_problem.empty()) first_problem = bad.what();
     }
   }
+  warn_of_stretched(dataset, stretched, listener);
   // Decoded pixels and labels, so that renaming or recompressing without loss keeps the checksum.
   dataset.checksum =
       checksum(std::string_view(reinterpret_cast<const char*>(dataset.pixels.data()), dataset.pixels.size())) +

@@ -92,8 +92,10 @@ at::Tensor at_max_pool(const BackwardWalk& walk, const BackwardWalk& baseline, i
   return rescale(contributions, x - x0, walk.gradient(index, signal).front());
 }
 
-std::vector<at::Tensor> multipliers(
-    const BackwardWalk& walk, const BackwardWalk& baseline, int index, const at::Tensor& signal, bool as_captum) {
+std::vector<at::Tensor> multipliers(const BackwardWalk& walk,
+                                    const BackwardWalk& baseline,
+                                    int index,
+                                    const at::Tensor& signal) {
   if (network::traits(walk.layer(index)).is_activation) {
     const at::Tensor out_difference = walk.output(index) - baseline.output(index);
     // the signal may be zero or many times larger than one; the slope at a point is asked for with ones
@@ -103,9 +105,6 @@ std::vector<at::Tensor> multipliers(
   switch (walk.layer(index).kind) {
     case LayerKind::max_pool:
     case LayerKind::global_max_pool:
-      // Captum 0.8 loses its own rule for a max pool that reads an activation, and differences with it
-      if (as_captum && network::traits(walk.layer(walk.layer(index).inputs.front())).is_activation)
-        return walk.gradient(index, signal);
       return {at_max_pool(walk, baseline, index, signal)};
     case LayerKind::multiply: {
       const at::Tensor first = signal * (walk.input(index, 1) + baseline.input(index, 1)) / 2;
@@ -115,6 +114,41 @@ std::vector<at::Tensor> multipliers(
     default:
       return walk.gradient(index, signal);  // linear: the same at every point
   }
+}
+
+/// Two signals, of the images and of their baselines, on their way back side by side.
+struct Pair {
+  at::Tensor image;
+  at::Tensor baseline;
+
+  explicit Pair(const at::Tensor& both) : image(both.chunk(2).at(0)), baseline(both.chunk(2).at(1)) {}
+};
+
+at::Tensor twice(const at::Tensor& half) { return at::cat({half, half}); }
+
+/// Multipliers as Captum 0.8 hands them down, for a walk of images and, behind them, baselines: each goes back by its
+/// own gradient. A max pool's rule takes the baselines' signal for the baselines' share; that of a pool that reads an
+/// activation is lost, because the activation's hook has seen the gradient before.
+std::vector<at::Tensor> captum_multipliers(const BackwardWalk& both, int index, const at::Tensor& signal) {
+  const Layer& layer = both.layer(index);
+  const auto difference = [](const at::Tensor& of) { return twice(Pair(of).image - Pair(of).baseline); };
+  if (network::traits(layer).is_activation) {
+    const at::Tensor slope = both.gradient(index, at::ones_like(signal)).front();
+    return {signal * rescale(difference(both.output(index)), difference(both.input(index)), slope)};
+  }
+  if (layer.kind != LayerKind::max_pool && layer.kind != LayerKind::global_max_pool)
+    return both.gradient(index, signal);
+  const Pair input(both.input(index));
+  const Pair output(both.output(index));
+  const Pair signals(signal);
+  // the baseline's windows are ties: its gradient goes by the rule that breaks them, not by rounding
+  const at::Tensor gradient = at::cat(
+      {Pair(both.gradient(index, signal).front()).image, to_winner(layer, signals.baseline, input.baseline, kTie)});
+  if (network::traits(both.layer(layer.inputs.front())).is_activation) return {gradient};
+  const at::Tensor larger = at::maximum(output.image, output.baseline);
+  const at::Tensor contributions = to_winner(layer, signals.image * (larger - output.baseline), input.image, 0) +
+                                   to_winner(layer, signals.baseline * (output.image - larger), input.baseline, kTie);
+  return {rescale(twice(contributions), twice(input.image - input.baseline), gradient)};
 }
 
 }  // namespace
@@ -134,9 +168,17 @@ Attributions deep_lift(const AttributionRequest& request, const MethodOptions& o
     const bool as_captum = options.gradient.deeplift_max_pool == "captum";
     const BackwardWalk walk(part.network, part.images);
     const BackwardWalk baseline(part.network, start);
-    const at::Tensor multiplier = walk.run(
-        start_multipliers(walk.logits(), baseline.logits(), part.targets, part.score),
-        [&](int layer, const at::Tensor& signal) { return multipliers(walk, baseline, layer, signal, as_captum); });
+    const at::Tensor first = start_multipliers(walk.logits(), baseline.logits(), part.targets, part.score);
+    at::Tensor multiplier;
+    if (as_captum) {
+      const BackwardWalk both(part.network, at::cat({part.images, start}));
+      multiplier = Pair(both.run(twice(first), [&](int layer, const at::Tensor& signal) {
+                     return captum_multipliers(both, layer, signal);
+                   })).image;
+    } else {
+      multiplier = walk.run(
+          first, [&](int layer, const at::Tensor& signal) { return multipliers(walk, baseline, layer, signal); });
+    }
     const at::Tensor channels = multiplier * (part.images - start);
     const at::Tensor difference =
         score_of(walk.logits(), part.targets, part.score) - score_of(baseline.logits(), part.targets, part.score);

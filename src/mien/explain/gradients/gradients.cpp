@@ -91,13 +91,12 @@ void GradientOptions::bind(OptionSet& options) {
                .minimum = 1,
                .maximum = 100000,
                .source = "Erion et al. 2021 average 200 samples"});
-  options.add(
-      &deeplift_max_pool,
-      {.name = "deeplift-max-pool",
-       .help = "what deeplift does at max pools: rescale shares out the whole difference; captum passes the plain "
-               "gradient where a max pool reads an activation, as Captum 0.8 does, and loses a part",
-       .choices = {"rescale", "captum"},
-       .source = "Captum's and SHAP's rule for max pools"});
+  options.add(&deeplift_max_pool,
+              {.name = "deeplift-max-pool",
+               .help = "what deeplift does at max pools: rescale shares out the whole difference; captum gives Captum "
+                       "0.8's maps, which lose a part where a max pool reads an activation",
+               .choices = {"rescale", "captum"},
+               .source = "Captum's and SHAP's rule for max pools"});
   options.add(&lrp_epsilon,
               {.name = "lrp-epsilon-value",
                .help = "added to the size of every denominator of layer-wise relevance propagation",
