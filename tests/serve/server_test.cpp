@@ -243,7 +243,9 @@ TEST_F(LiveServer, FindsTheNeighborsOfAFace) {
   for (size_t i = 0; i < found.size(); ++i) {
     EXPECT_NE(found[i].at("index"), 4) << "itself";
     EXPECT_LE(found[i].at("similarity").get<double>(), 1.00001);
-    if (i > 0) EXPECT_LE(found[i].at("similarity"), found[i - 1].at("similarity"));
+    if (i > 0) {
+      EXPECT_LE(found[i].at("similarity"), found[i - 1].at("similarity"));
+    }
   }
   EXPECT_EQ(client().Get("/api/v1/models/0/neighbors?part=val&index=100000")->status, 404);
   EXPECT_EQ(client().Get("/api/v1/models/0/neighbors?part=../..&index=0")->status, 400);
@@ -270,12 +272,14 @@ void expect_fits(const nlohmann::json& schemas,
   const auto& type = schema.at("type");
   EXPECT_TRUE(type.is_array() ? std::any_of(type.begin(), type.end(), is) : is(type.get<std::string>()))
       << where << " is " << value.dump().substr(0, 60);
-  if (schema.contains("enum"))
+  if (schema.contains("enum")) {
     EXPECT_NE(std::find(schema["enum"].begin(), schema["enum"].end(), value), schema["enum"].end()) << where << value;
-  if (value.is_array() && schema.contains("minItems"))
-    EXPECT_EQ(value.size(), schema["minItems"].get<size_t>()) << where;
-  if (value.is_array())
-    for (const auto& one : value) expect_fits(schemas, schema.at("items"), one, where + "[]");
+    if (value.is_array() && schema.contains("minItems")) {
+      EXPECT_EQ(value.size(), schema["minItems"].get<size_t>()) << where;
+      if (value.is_array())
+        for (const auto& one : value) expect_fits(schemas, schema.at("items"), one, where + "[]");
+    }
+  }
   if (!value.is_object()) return;
   if (!schema.contains("properties")) {
     for (const auto& one : value) expect_fits(schemas, schema.at("additionalProperties"), one, where + ".*");
@@ -438,7 +442,9 @@ TEST_F(LiveServer, AnswersEveryAddressThatOpenApiNames) {
       if (address.ends_with("compare")) address += "?first=0&second=0";
       EXPECT_EQ(client().Get(address)->status, 200) << address;
     }
-    if (operations.contains("post")) EXPECT_NE(post(address, "{}"), 404) << address;
+    if (operations.contains("post")) {
+      EXPECT_NE(post(address, "{}"), 404) << address;
+    }
   }
   const std::string metrics = client().Get("/metrics")->body;
   EXPECT_NE(metrics.find("mien_predict_seconds_bucket{le=\"+Inf\"}"), std::string::npos);
@@ -565,7 +571,9 @@ TEST_F(LiveServer, SurvivesLargeBodiesPictureBombsAndSlowClients) {
   options.connections = 4;
   start(options);
   EXPECT_EQ(post("/api/v1/predict", std::string(3 << 20, ' ')), 413);
-  EXPECT_EQ(post("/api/v1/predict", std::string(100 << 20, ' ')), 413);
+  const int refused = post("/api/v1/predict", std::string(100 << 20, ' '));
+  EXPECT_TRUE(refused == 413 || refused == -1) << "refused, or cut off while it still sends: " << refused;
+  expect_alive();
   EXPECT_EQ(post("/api/v1/photo?model=0", "no picture", "application/octet-stream"), 400);
   // A png that says it has 30,000 x 30,000 pixels.
   std::string bomb("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\0\0\0\0", 29);

@@ -12,8 +12,10 @@ import type {
   Model,
   Neighbor,
   NetworkLayer,
+  LayerQuestion,
   Photo,
   Prediction,
+  Question as Asked,
   Served,
   ServedRun,
   Square,
@@ -32,23 +34,8 @@ export interface OptionSchema {
   enum?: string[];
 }
 
-export interface Question {
-  model: number;
-  part?: string;
-  index?: number;
-  pixels?: string;
-  method?: string;
-  target?: string;
-  measure?: boolean;
-  options?: Record<string, string | number | boolean>;
-}
-
-export interface LayerQuestion {
-  model: number;
-  part: string;
-  index: number;
-  layer: string;
-}
+/** Options go as the form holds them: numbers may be texts. */
+export type Question = Omit<Asked, 'options'> & { options?: Record<string, string | number | boolean> };
 
 async function answer<T>(response: Response): Promise<T> {
   const body = (await response.json()) as T & { error?: string };
