@@ -184,7 +184,7 @@ export const en = {
   differing_first: 'only {first} is right',
   differing_second: 'only {second} is right',
   differing_neither: 'neither is right',
-  differingCaption: 'Below each face: what {first} | {second} say, and the label (≙).',
+  differingCaption: 'Below each face: what {first} says, and under it what {second} says. A face opens with its label.',
   askOf: 'Ask {run} why',
   labels: 'Labels',
   noLabels: 'No served run keeps faces that it was judged on: judge it again to look at labels.',

@@ -183,7 +183,7 @@ export const zhHant: Strings = {
   differing_first: '只有 {first} 正確',
   differing_second: '只有 {second} 正確',
   differing_neither: '兩者皆錯',
-  differingCaption: '每張臉下方：{first} | {second} 的預測，以及標籤（≙）。',
+  differingCaption: '每張臉下方：上為 {first}、下為 {second} 的預測；點開可見標籤。',
   askOf: '問 {run} 為什麼',
   labels: '標籤',
   noLabels: '所提供的訓練都沒有保留評估用的臉：請重新評估，才能檢視標籤。',
