@@ -12,6 +12,11 @@ describe('edited', () => {
     const turned = edited(face, { ...unedited, rotation: 90 });
     expect([...turned.values]).toEqual([60, 30, 0, 70, 40, 10, 80, 50, 20]);
   });
+  it('crops to the part that is chosen', () => {
+    const corner = edited(face, { ...unedited, crop: 50, cropX: 100, cropY: 100 });
+    expect([...corner.values]).toEqual([40, 45, 50, 55, 60, 65, 70, 75, 80]);
+    expect(isEdited({ ...unedited, crop: 50 })).toBe(true);
+  });
   it('brightens and stays between 0 and 255', () => {
     expect(edited(face, { ...unedited, brightness: 100 }).values[0]).toBe(255);
     expect(edited(face, { ...unedited, brightness: -100 }).values[8]).toBe(0);

@@ -407,15 +407,22 @@ class ServeCommand final : public ComputingCommand<ServeCommand> {
  public:
   void bind(OptionSet& options) override { options_.bind(options); }
   std::vector<Positional> positionals() override {
-    return {{"folder", "finished folders of runs, ensembles or recipes, separated by commas", &folders_}};
+    return {{.name = "folder",
+             .help = "folders of runs, ensembles, recipes or audits, also in training, and folders of such folders",
+             .targets = &folders_}};
   }
   int compute(const Call& call) {
-    serve::serve_task(split(folders_, ','), options_, call.terminal);
+    std::vector<std::string> folders;
+    for (const std::string& word : folders_) {  // commas separate, too, where no folder has one in its name
+      const auto parts = std::filesystem::exists(word) ? std::vector<std::string>{word} : split(word, ',');
+      folders.insert(folders.end(), parts.begin(), parts.end());
+    }
+    serve::serve_task(folders, options_, call.terminal);
     return 0;
   }
 
  private:
-  std::string folders_;
+  std::vector<std::string> folders_;
   serve::ServeOptions options_;
 };
 

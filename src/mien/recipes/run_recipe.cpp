@@ -15,6 +15,7 @@
 #include "mien/report/draw_or_warn.h"
 #include "mien/runs/data_pictures.h"
 #include "mien/runs/ensemble.h"
+#include "mien/runs/list_runs.h"
 #include "mien/runs/load_faces.h"
 #include "mien/runs/run_folder.h"
 #include "mien/runs/run_page.h"
@@ -232,6 +233,15 @@ FolderContent read_folder(const std::filesystem::path& folder) {
       content.runs.push_back(runs::read_run(run));
     }
   };
+  if (std::filesystem::exists(folder / "audit.json")) {  // of a finished audit: the networks of its folds
+    content.page = runs::RecipePage{.folder = folder,
+                                    .title = std::filesystem::weakly_canonical(folder).filename().string(),
+                                    .source = "audit of labels",
+                                    .description = {},
+                                    .class_table = {}};
+    for (const runs::ListedRun& fold : runs::list_runs(folder)) add(fold.folder);
+    return content;
+  }
   if (!std::filesystem::exists(folder / "recipe.toml")) {
     add(folder);
     return content;

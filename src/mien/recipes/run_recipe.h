@@ -22,7 +22,8 @@ std::optional<std::filesystem::path> run_recipe(const Recipe& recipe,
                                                 const RecipeOptions& wish,
                                                 ProgressListener& listener);
 
-/// What a finished folder holds: a recipe's page with its runs and ensembles, or one run, or one ensemble.
+/// What a finished folder holds: a recipe's page with its runs and ensembles, an audit's with its folds, or one
+/// run, or one ensemble.
 struct FolderContent {
   std::optional<runs::RecipePage> page;
   std::vector<runs::RunSummary> runs;

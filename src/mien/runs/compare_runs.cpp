@@ -193,10 +193,10 @@ ComparisonText compare_all(std::span<const fs::path> folders, const std::string&
   return {.text = text, .json = json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n"};
 }
 
-ComparisonText compare_runs(const fs::path& first,
-                            const fs::path& second,
-                            const std::string& part,
-                            const std::string& labels) {
+PairOfRuns compare_pair(const fs::path& first,
+                        const fs::path& second,
+                        const std::string& part,
+                        const std::string& labels) {
   const std::array<fs::path, 2> folders{first, second};
   check_folders(folders);
   const std::vector<std::string> parts = parts_of(folders, part);
@@ -209,14 +209,26 @@ ComparisonText compare_runs(const fs::path& first,
         fmt::format("cannot compare {} and {}: they were judged on different data", first.string(), second.string()),
         "`mien eval RUN DATA` judges each on the same data");
   }
-  const evaluation::SharedFaces shared =
-      evaluation::shared_faces(evaluation::read_predictions_csv(predictions_file(first, first_part)),
-                               evaluation::read_predictions_csv(predictions_file(second, second_part)),
-                               labels == "second",
-                               first.string(),
-                               second.string());
-  const auto comparison =
-      evaluation::compare(shared.first, shared.second, {.first_name = first.string(), .second_name = second.string()});
+  PairOfRuns pair{
+      .first_part = first_part,
+      .second_part = second_part,
+      .shared = evaluation::shared_faces(evaluation::read_predictions_csv(predictions_file(first, first_part)),
+                                         evaluation::read_predictions_csv(predictions_file(second, second_part)),
+                                         labels == "second",
+                                         first.string(),
+                                         second.string()),
+      .result = {}};
+  pair.result = evaluation::compare(
+      pair.shared.first, pair.shared.second, {.first_name = first.string(), .second_name = second.string()});
+  return pair;
+}
+
+ComparisonText compare_runs(const fs::path& first,
+                            const fs::path& second,
+                            const std::string& part,
+                            const std::string& labels) {
+  const auto [first_part, second_part, shared, comparison] = compare_pair(first, second, part, labels);
+  const std::array<fs::path, 2> folders{first, second};
   ComparisonText result{.text = evaluation::comparison_text(comparison), .json = {}};
   if (!repetitions(folders).empty()) {
     const double rates[] = {comparison.accuracy.first, comparison.accuracy.second};

@@ -18,6 +18,18 @@ struct PairedTest {
 /// Every two of `runs` that were judged on the same rows with the same labels: their test rows, else validation rows.
 std::vector<PairedTest> paired_tests(const std::vector<RunSummary>& runs);
 
+/// Two folders on the faces that both were judged on.
+struct PairOfRuns {
+  std::string first_part, second_part;  ///< "val", "public_test", "vote" or "eval"
+  evaluation::SharedFaces shared;
+  evaluation::Comparison result;
+};
+/// What compare_runs says of two folders, before it is words; its parameters and what it throws are the same.
+PairOfRuns compare_pair(const std::filesystem::path& first,
+                        const std::filesystem::path& second,
+                        const std::string& part,
+                        const std::string& labels = "first");
+
 /// What `mien compare` prints.
 struct ComparisonText {
   std::string text;

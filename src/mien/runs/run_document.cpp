@@ -410,7 +410,11 @@ std::string recipe_document(const RecipePage& page,
   json["description"] = page.description;
   json["class_table"] = page.class_table;
   json["recipe"] = text_file(page.folder / "recipe.toml");
-  json["command"] = command_text(page.folder, "run " + (page.folder / "recipe.toml").string());
+  std::error_code ignored;
+  json["command"] = command_text(page.folder,
+                                 fs::exists(page.folder / "audit.json", ignored)
+                                     ? "audit --config " + (page.folder / "args.toml").string()
+                                     : "run " + (page.folder / "recipe.toml").string());
   json["made"] = made_json(page.folder);
   // The runs' faces first: they are what the page is for, and what the budget must not run out on.
   for (const RunSummary& run : runs) json["runs"].push_back(run_json(run, pictures));

@@ -33,6 +33,16 @@ std::string Job::text() const {
   return text_;
 }
 
+JobProgress Job::progress() const {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+void Job::tell(JobProgress progress) {
+  const std::lock_guard lock(mutex_);
+  progress_ = std::move(progress);
+}
+
 bool Job::is_over() const { return is_end(state()); }
 
 bool Job::wait(std::chrono::milliseconds time) const {

@@ -4,13 +4,20 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+namespace mien {
+class ProgressListener;
+}
+
 namespace mien::serve {
+
+struct ServedModel;
 
 /// What is asked of a network about one face.
 struct Question {
@@ -20,6 +27,17 @@ struct Question {
   std::string target = "predicted";            ///< or a class
   std::map<std::string, std::string> options;  ///< of explain::MethodOptions, by name
   bool measure = false;                        ///< deletion and insertion, too
+  /// Where it is neither a prediction nor an explanation: what is done, on the models' thread. Returns JSON.
+  std::function<std::string(ServedModel&, ProgressListener&)> work = {};
+
+  bool is_prediction() const { return method.empty() && !work; }
+};
+
+/// How far a job is.
+struct JobProgress {
+  std::string what;
+  int64_t done = 0;
+  int64_t total = 0;
 };
 
 /// A question on its way. Asked, answered and waited for on different threads.
@@ -38,12 +56,14 @@ class Job {
   bool is_askers_fault() const { return is_askers_fault_; }
   /// Waits until the job is over or the time has passed; false if it is not over.
   bool wait(std::chrono::milliseconds time) const;
-  /// A job that waits is never started; what runs runs to its end, unheard.
+  JobProgress progress() const;
+  /// A job that waits is never started; one that runs ends at its next step.
   void cancel();
 
   /// False if the job was cancelled meanwhile.
   bool start();
   void finish(std::string answer);
+  void tell(JobProgress progress);
   void fail(std::string reason, bool is_askers_fault);
 
  private:
@@ -54,6 +74,7 @@ class Job {
   mutable std::condition_variable changed_;
   State state_ = State::waiting;
   std::string text_;
+  JobProgress progress_;
   std::atomic<bool> is_askers_fault_ = false;
 };
 

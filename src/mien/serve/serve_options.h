@@ -14,7 +14,7 @@ struct ServeOptions {
   std::string token;
   int64_t body_megabytes = 16;
   int64_t queue = 64;
-  int64_t connections = 32;
+  int64_t connections = 128;
   int64_t threads = 0;
   void bind(OptionSet& options);
 

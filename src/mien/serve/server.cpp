@@ -1,7 +1,9 @@
 #include "mien/serve/server.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -78,6 +80,42 @@ size_t number_in(const std::string& text) {
   return static_cast<size_t>(*value);
 }
 
+/// A number of pixels in the query.
+double real_in(const Request& request, const char* key) {
+  constexpr double kFarthest = 1e6;
+  const auto value = parse_double(request.get_param_value(key));
+  if (!value || !(std::abs(*value) <= kFarthest))
+    throw RequestError{400, fmt::format("{} is missing or no number of pixels", key)};
+  return *value;
+}
+
+/// Counts of times in buckets, as Prometheus reads them.
+class Histogram {
+ public:
+  explicit Histogram(const char* name) : name_(name) {}
+  void add(double seconds) {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+    sum_ += seconds;
+    for (size_t i = 0; i < kBounds.size(); ++i) counts_[i] += seconds <= kBounds[i] ? 1 : 0;
+  }
+  std::string text() const {
+    const std::lock_guard lock(mutex_);
+    std::string text = fmt::format("# TYPE {} histogram\n", name_);
+    for (size_t i = 0; i < kBounds.size(); ++i)
+      text += fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name_, kBounds[i], counts_[i]);
+    return text + fmt::format("{0}_bucket{{le=\"+Inf\"}} {1}\n{0}_sum {2:.6f}\n{0}_count {1}\n", name_, count_, sum_);
+  }
+
+ private:
+  static constexpr std::array<double, 9> kBounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5};
+  const char* name_;
+  mutable std::mutex mutex_;
+  std::array<int64_t, 9> counts_{};
+  int64_t count_ = 0;
+  double sum_ = 0;
+};
+
 }  // namespace
 
 struct Server::Parts {
@@ -90,6 +128,8 @@ struct Server::Parts {
   std::deque<std::string> order;
   std::atomic<int64_t> requests = 0, refused = 0, failed = 0, asked = 0;
   std::atomic<int64_t> next_job = 0;
+  Histogram predict_seconds{"mien_predict_seconds"};
+  Histogram explain_seconds{"mien_explain_seconds"};
 
   Parts(Studio& of, const ServeOptions& how) : studio(of), options(how) {}
 
@@ -136,21 +176,39 @@ struct Server::Parts {
     return false;
   }
 
-  std::shared_ptr<Job> ask(const Request& request, bool explains) {
+  using Reader = Question (Studio::*)(std::string_view) const;
+
+  static void expect_json(const Request& request) {
     if (!request.get_header_value("Content-Type").starts_with(kJson))
       throw RequestError{415, "expected Content-Type: application/json"};
+  }
+
+  std::shared_ptr<Job> ask(Question question) {
     ++asked;
-    auto job = studio.models().ask(studio.question(request.body, explains));
+    auto job = studio.models().ask(std::move(question));
     if (!job) throw RequestError{503, "too many questions are waiting: try again in a moment"};
     return job;
   }
 
-  void answer_now(const Request& request, Response& response, bool explains) {
-    const auto job = ask(request, explains);
+  Question read(const Request& request, Reader reader) {
+    expect_json(request);
+    return (studio.*reader)(request.body);
+  }
+  Question read(const Request& request, bool explains) {
+    expect_json(request);
+    return studio.question(request.body, explains);
+  }
+
+  void answer_now(Question question, Response& response) {
+    const auto start = std::chrono::steady_clock::now();
+    const bool is_prediction = question.is_prediction();
+    const auto job = ask(std::move(question));
     if (!job->wait(kLongestAnswer)) {
       job->cancel();
       throw RequestError{503, "it took too long"};
     }
+    (is_prediction ? predict_seconds : explain_seconds)
+        .add(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     if (job->state() == Job::State::done) return response.set_content(job->text(), kJson);
     throw RequestError{job->is_askers_fault() ? 400 : job->state() == Job::State::cancelled ? 503 : 500, job->text()};
   }
@@ -177,6 +235,8 @@ struct Server::Parts {
   static std::string event(const Job& job) {
     const auto state = job.state();
     ordered_json json{{"state", to_text(state)}};
+    if (const JobProgress progress = job.progress(); state == Job::State::running && progress.total > 0)
+      json["progress"] = {{"what", progress.what}, {"done", progress.done}, {"total", progress.total}};
     if (state == Job::State::failed) json["error"] = job.text();
     std::string text = json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
     if (state == Job::State::done) {
@@ -222,7 +282,8 @@ struct Server::Parts {
                                        refused.load(),
                                        failed.load(),
                                        asked.load(),
-                                       studio.models().waiting()),
+                                       studio.models().waiting()) +
+                               predict_seconds.text() + explain_seconds.text(),
                            "text/plain; version=0.0.4");
     });
   }
@@ -235,6 +296,14 @@ struct Server::Parts {
     http.Get("/api/v1/methods", json(Studio::methods_json));
     http.Get("/api/v1/documents",
              [this](const Request&, Response& response) { response.set_content(studio.documents_json(), kJson); });
+    http.Get("/api/v1/runs", answering([this](const Request&, Response& response) {
+               response.set_content(studio.runs_json(), kJson);
+             }));
+    http.Get("/api/v1/runs/compare", answering([this](const Request& request, Response& response) {
+               response.set_content(studio.difference(number_in(request.get_param_value("first")),
+                                                      number_in(request.get_param_value("second"))),
+                                    kJson);
+             }));
     http.Get("/api/v1/models",
              [this](const Request&, Response& response) { response.set_content(studio.models_json(), kJson); });
     http.Get(R"(/api/v1/documents/(\d{1,6}))", answering([this](const Request& request, Response& response) {
@@ -246,20 +315,64 @@ struct Server::Parts {
                response.set_content(bytes, type);
                response.set_header("Cache-Control", "private, max-age=3600");
              }));
-    http.Post("/api/v1/predict",
-              answering([this](const Request& request, Response& response) { answer_now(request, response, false); }));
-    http.Post("/api/v1/explain",
-              answering([this](const Request& request, Response& response) { answer_now(request, response, true); }));
+    http.Post("/api/v1/predict", answering([this](const Request& request, Response& response) {
+                answer_now(read(request, false), response);
+              }));
+    http.Post("/api/v1/explain", answering([this](const Request& request, Response& response) {
+                answer_now(read(request, true), response);
+              }));
     http.Post("/api/v1/photo", answering([this](const Request& request, Response& response) {
                 if (!request.get_header_value("Content-Type").starts_with("application/octet-stream"))
                   throw RequestError{415, "expected Content-Type: application/octet-stream"};
-                response.set_content(studio.photo(number_in(request.get_param_value("model")), request.body), kJson);
+                std::optional<Studio::Square> square;
+                if (request.has_param("side"))
+                  square = Studio::Square{real_in(request, "x"), real_in(request, "y"), real_in(request, "side")};
+                response.set_content(studio.photo(number_in(request.get_param_value("model")), request.body, square),
+                                     kJson);
+              }));
+  }
+
+  void add_units() {
+    http.Get(R"(/api/v1/models/(\d{1,6})/layers)", answering([this](const Request& request, Response& response) {
+               response.set_content(studio.layers(number_in(request.matches[1])), kJson);
+             }));
+    http.Get(R"(/api/v1/models/(\d{1,6})/neighbors)", answering([this](const Request& request, Response& response) {
+               answer_now(studio.neighbors_question(number_in(request.matches[1]),
+                                                    request.get_param_value("part"),
+                                                    static_cast<int64_t>(number_in(request.get_param_value("index")))),
+                          response);
+             }));
+    for (const auto& [path, reader] : {std::pair<const char*, Reader>{"/api/v1/layer", &Studio::layer_question},
+                                       {"/api/v1/unit", &Studio::unit_question}}) {
+      http.Post(path, answering([this, reader = reader](const Request& request, Response& response) {
+                  answer_now(read(request, reader), response);
+                }));
+    }
+    for (const auto& [path, reader] : {std::pair<const char*, Reader>{"/api/v1/ascent", &Studio::ascent_question},
+                                       {"/api/v1/survey", &Studio::survey_question}}) {
+      http.Post(path, answering([this, reader = reader](const Request& request, Response& response) {
+                  response.status = 202;
+                  response.set_content(ordered_json{{"job", keep(ask(read(request, reader)))}}.dump(), kJson);
+                }));
+    }
+  }
+
+  void add_labels() {
+    http.Get("/api/v1/labels", answering([this](const Request&, Response& response) {
+               response.set_content(studio.desks_json(), kJson);
+             }));
+    http.Get(R"(/api/v1/labels/([\w-]{1,40}))", answering([this](const Request& request, Response& response) {
+               response.set_content(studio.desk_json(request.matches[1]), kJson);
+             }));
+    http.Post(R"(/api/v1/labels/([\w-]{1,40}))", answering([this](const Request& request, Response& response) {
+                expect_json(request);
+                response.set_content(studio.decide(request.matches[1], request.body), kJson);
               }));
   }
 
   void add_jobs() {
     http.Post("/api/v1/jobs", answering([this](const Request& request, Response& response) {
-                const std::string id = keep(ask(request, true));
+                const std::string id = keep(ask(read(request, true)));
                 response.status = 202;
                 response.set_content(ordered_json{{"job", id}}.dump(), kJson);
               }));
@@ -274,7 +387,7 @@ struct Server::Parts {
     http.Get(R"(/api/v1/jobs/(\d{1,12})/events)", answering([this](const Request& request, Response& response) {
                const auto one = job(request.matches[1]);
                response.set_chunked_content_provider("text/event-stream", [one](size_t, httplib::DataSink& sink) {
-                 const bool is_over = one->wait(milliseconds(500));
+                 const bool is_over = one->wait(milliseconds(200));
                  const std::string text = "data: " + event(*one) + "\n\n";
                  if (!sink.write(text.data(), text.size())) return false;
                  if (is_over) sink.done();
@@ -289,7 +402,7 @@ struct Server::Parts {
     http.set_payload_max_length(static_cast<size_t>(options.body_megabytes) << 20);
     http.set_read_timeout(kSlowestClient);
     http.set_write_timeout(kSlowestClient);
-    http.set_keep_alive_timeout(2);
+    http.set_keep_alive_timeout(1);  // a connection that says nothing holds a thread so long
     http.set_keep_alive_max_count(1000);
     http.set_default_headers({{"Content-Security-Policy", kPolicy},
                               {"X-Content-Type-Options", "nosniff"},
@@ -317,6 +430,8 @@ Server::Server(Studio& studio, const ServeOptions& options) : parts_(std::make_u
   parts_->set_limits();
   parts_->add_pages();
   parts_->add_api();
+  parts_->add_units();
+  parts_->add_labels();
   parts_->add_jobs();
   const int wanted = static_cast<int>(options.port);
   if (wanted == 0) {

@@ -9,7 +9,7 @@ const series = ['#0f7ec2', '#e08a00', '#0a9b72', '#c8559b', '#8c6bd1', '#7a7f1d'
 
 const style = { background: 'transparent', fontSize: '12px', fontFamily: 'inherit' };
 
-function epochAxis(rows: Epoch[]): Plot.ScaleOptions {
+function epochAxis(rows: { epoch: number }[]): Plot.ScaleOptions {
   const last = rows.length ? rows[rows.length - 1].epoch : 1;
   const step = Math.max(1, Math.ceil(last / 10));
   const ticks = rows.map((row) => row.epoch).filter((epoch) => epoch === 1 || epoch % step === 0);
@@ -51,12 +51,19 @@ export function drawHistory(run: BriefRun, measure: Measure, width: number): Ele
   });
 }
 
-/** Validation accuracy of several runs. */
-export function drawRuns(runs: BriefRun[], width: number): Element {
+export type Curve = 'validation_accuracy' | 'validation_loss' | 'train_accuracy' | 'train_loss';
+
+/** One curve of several runs. */
+export function drawRuns(
+  runs: { name: string; history: ({ epoch: number } & Record<Curve, number | null>)[] }[],
+  width: number,
+  curve: Curve = 'validation_accuracy',
+): Element {
+  const isRate = curve.endsWith('accuracy');
   const points = runs.flatMap((run) =>
     run.history
-      .filter((row) => row.validation_accuracy !== null)
-      .map((row) => ({ run: run.name, epoch: row.epoch, value: 100 * (row.validation_accuracy ?? 0) })),
+      .filter((row) => row[curve] !== null)
+      .map((row) => ({ run: run.name, epoch: row.epoch, value: (isRate ? 100 : 1) * (row[curve] ?? 0) })),
   );
   const longest = runs.reduce((a, b) => (b.history.length > a.history.length ? b : a), runs[0]);
   return Plot.plot({
@@ -65,8 +72,8 @@ export function drawRuns(runs: BriefRun[], width: number): Element {
     marginLeft: 44,
     marginBottom: 42,
     style,
-    x: epochAxis(longest.history),
-    y: { label: `${t('accuracy')} (%)`, grid: true, nice: true },
+    x: epochAxis(longest?.history ?? []),
+    y: { label: isRate ? `${t('accuracy')} (%)` : t('lossNats'), grid: true, nice: true },
     color: { domain: runs.map((run) => run.name), range: series, legend: true },
     marks: [
       Plot.line(points, { x: 'epoch', y: 'value', stroke: 'run', strokeWidth: 2 }),
@@ -77,7 +84,7 @@ export function drawRuns(runs: BriefRun[], width: number): Element {
           x: 'epoch',
           y: 'value',
           title: (point: (typeof points)[number]) =>
-            `${point.run}\n${t('epoch')} ${point.epoch}: ${point.value.toFixed(1)} %`,
+            `${point.run}\n${t('epoch')} ${point.epoch}: ${isRate ? point.value.toFixed(1) + ' %' : number(point.value)}`,
         }),
       ),
     ],

@@ -17,13 +17,17 @@ export interface Edit {
   brightness: number;
   /** Degrees, clockwise. */
   rotation: number;
+  /** How much of a side is left, in per cent, and where its middle lies: -100 to 100 of the room that is left. */
+  crop: number;
+  cropX: number;
+  cropY: number;
   dabs: Dab[];
 }
 
-export const unedited: Edit = { brightness: 0, rotation: 0, dabs: [] };
+export const unedited: Edit = { brightness: 0, rotation: 0, crop: 100, cropX: 0, cropY: 0, dabs: [] };
 
 export function isEdited(edit: Edit): boolean {
-  return edit.brightness !== 0 || edit.rotation !== 0 || edit.dabs.length > 0;
+  return edit.brightness !== 0 || edit.rotation !== 0 || edit.crop !== 100 || edit.dabs.length > 0;
 }
 
 export function mean(plane: ArrayLike<number>): number {
@@ -32,7 +36,7 @@ export function mean(plane: ArrayLike<number>): number {
   return plane.length ? sum / plane.length : 0;
 }
 
-/** Turns (bilinear, borders repeated), brightens, then hides what was painted behind the face's mean gray. */
+/** Crops and turns (bilinear, borders repeated), brightens, then hides what was painted behind the face's mean gray. */
 export function edited(face: Pixels, edit: Edit): Pixels {
   const { channels, height, width } = face;
   const out = new Uint8Array(face.values.length);
@@ -40,14 +44,17 @@ export function edited(face: Pixels, edit: Edit): Pixels {
   const cos = Math.cos(angle);
   const sin = Math.sin(angle);
   const [cx, cy] = [(width - 1) / 2, (height - 1) / 2];
+  const left = edit.crop / 100;
+  const [shiftX, shiftY] = [(edit.cropX / 100) * (1 - left) * cx, (edit.cropY / 100) * (1 - left) * cy];
   const clamp = (value: number, most: number) => Math.min(most, Math.max(0, value));
   for (let c = 0; c < channels; ++c) {
     const plane = face.values.subarray(c * height * width, (c + 1) * height * width);
     const hidden = mean(plane);
     for (let y = 0; y < height; ++y) {
       for (let x = 0; x < width; ++x) {
-        const sx = clamp(cos * (x - cx) + sin * (y - cy) + cx, width - 1);
-        const sy = clamp(-sin * (x - cx) + cos * (y - cy) + cy, height - 1);
+        const [dx, dy] = [left * (x - cx) + shiftX, left * (y - cy) + shiftY];
+        const sx = clamp(cos * dx + sin * dy + cx, width - 1);
+        const sy = clamp(-sin * dx + cos * dy + cy, height - 1);
         const [x0, y0] = [Math.floor(sx), Math.floor(sy)];
         const [x1, y1] = [Math.min(x0 + 1, width - 1), Math.min(y0 + 1, height - 1)];
         const [fx, fy] = [sx - x0, sy - y0];

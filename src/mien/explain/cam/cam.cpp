@@ -10,6 +10,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include "mien/core/work_steps.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/layer_gradient.h"
 #include "mien/explain/layers.h"
@@ -144,6 +145,7 @@ at::Tensor channel_scores(int64_t images,
   std::vector<at::Tensor> parts;
   const int64_t count = images * channels;
   for (int64_t begin = 0; begin < count; begin += options.batch_size) {
+    tell_step("channels", begin, count);
     const at::Tensor pair = at::arange(begin, std::min(count, begin + options.batch_size), at::kLong);
     const at::Tensor image = at::div(pair, channels, "trunc");
     parts.push_back(score(image, pair - image * channels));

@@ -10,6 +10,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "mien/core/random.h"
+#include "mien/core/work_steps.h"
 #include "mien/explain/faithfulness/map_statistics.h"
 #include "mien/explain/methods.h"
 
@@ -60,6 +61,7 @@ at::Tensor scores_of(const Network& network,
   const at::NoGradGuard no_gradient;
   std::vector<at::Tensor> parts;
   for (int64_t begin = 0; begin < count; begin += batch_size) {
+    tell_step("measuring", begin, count);
     const at::Tensor index = at::arange(begin, std::min(count, begin + batch_size), at::kLong);
     const at::Tensor images = images_of(index).contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor logits = network.forward(images, Mode::evaluation);

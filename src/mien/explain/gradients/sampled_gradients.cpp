@@ -13,6 +13,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/random.h"
+#include "mien/core/work_steps.h"
 #include "mien/explain/batches.h"
 #include "mien/explain/gradients/gradient_family.h"
 #include "mien/explain/methods.h"
@@ -41,6 +42,7 @@ void sample_gradients(const AttributionRequest& request,
   const int64_t all = request.images.size(0) * samples;
   const int64_t pass = std::min(batch_size, kPoints);
   for (int64_t begin = 0; begin < all; begin += pass) {
+    tell_step("gradients", begin, all);
     Rows rows;
     for (int64_t row = begin; row < std::min(all, begin + pass); ++row) {
       rows.image_of.push_back(row / samples);

@@ -11,6 +11,7 @@
 
 #include "mien/core/error.h"
 #include "mien/core/text.h"
+#include "mien/core/work_steps.h"
 #include "mien/explain/segmentation/segmenters.h"
 #include "mien/explain/segmentation/segments.h"
 
@@ -46,6 +47,7 @@ at::Tensor score_perturbed(
   at::Tensor scores = at::empty({images.size(0), count}, at::kDouble);
   std::vector<PerturbedInput> variants;
   for (int64_t begin = 0; begin < total; begin += batch) {
+    tell_step("samples", begin, total);
     const int64_t size = std::min(batch, total - begin);
     variants.clear();
     for (int64_t slot = 0; slot < size; ++slot)
