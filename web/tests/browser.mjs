@@ -1,6 +1,6 @@
 // The page in Chromium: a run on drawn faces, its report opened from disk with the network blocked, and the studio.
 //   node web/tests/browser.mjs [--shots FOLDER] [--runs FOLDER] [--only report,runs]     with Mien built in build/
-// --runs keeps the two runs for the next time.
+// --runs keeps the two runs for the next time; --dist takes the page from web/dist in place of the program's own.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';

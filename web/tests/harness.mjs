@@ -34,6 +34,8 @@ export async function open(browser, url, { allowed, width = 1280, height = 900, 
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
   page.on('pageerror', (error) => problems.push(String(error)));
   await page.route('**/*', (route) => {
+    const file = route.request().url().match(/^http:.*\/(app\.js|style\.css)$/)?.[1];
+    if (file && process.argv.includes('--dist')) return route.fulfill({ path: join(root, 'web/dist', file) });
     if (allowed(route.request().url())) return route.continue();
     problems.push(`asked for ${route.request().url()}`);
     return route.abort();

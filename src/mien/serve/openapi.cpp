@@ -24,6 +24,8 @@ ordered_json type_of(const OptionSet::Entry& entry) {
   return std::visit(Visitor{}, entry.field);
 }
 
+ordered_json reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
+
 ordered_json options_schema() {
   explain::MethodOptions options;
   OptionSet set;
@@ -177,7 +179,7 @@ std::string openapi_json() {
         {"requestBody", {{"required", true}, {"content", {{"application/octet-stream", any}}}}},
         {"responses", answers(reference("Photo"), "the crop")}}}};
   json["components"]["schemas"] = request_schemas();
-  json["components"]["schemas"].update(answer_schemas());
+  json["components"]["schemas"].update(ordered_json::parse(answer_schemas()));
   return json.dump(2) + "\n";
 }
 

@@ -1,3 +1,7 @@
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 
 #include "mien/serve/openapi_parts.h"
@@ -6,6 +10,8 @@ namespace mien::serve {
 namespace {
 
 using nlohmann::ordered_json;
+
+ordered_json reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
 
 const ordered_json kText{{"type", "string"}};
 const ordered_json kWhole{{"type", "integer"}};
@@ -239,15 +245,13 @@ void add_units(ordered_json& schemas) {
 
 }  // namespace
 
-ordered_json reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
-
-ordered_json answer_schemas() {
+std::string answer_schemas() {
   ordered_json schemas = ordered_json::object();
   add_runs(schemas);
   add_faces(schemas);
   add_labels(schemas);
   add_units(schemas);
-  return schemas;
+  return schemas.dump();
 }
 
 }  // namespace mien::serve

@@ -2,14 +2,9 @@
 
 #include <string>
 
-#include <nlohmann/json.hpp>
-
 namespace mien::serve {
 
-/// A reference to a schema of the document.
-nlohmann::ordered_json reference(const std::string& name);
-
-/// Schemas of everything that the API answers, by name.
-nlohmann::ordered_json answer_schemas();
+/// Schemas of everything that the API answers, by name, as a JSON object.
+std::string answer_schemas();
 
 }  // namespace mien::serve
