@@ -4,7 +4,7 @@ The job: {"mode": "train", "layers": [...], "batch": 128, "threads": 2, "seconds
 what Mien's graph says of it; "least" is the smallest number of training steps after "warm_up" ones that do not count. mode train: faces/s of training steps; eval: seconds for "faces" faces from bytes to scores; latency: median and
 95th percentile of the milliseconds for one face.
 """
-import json, sys, time
+import contextlib, json, sys, time
 import torch
 from torch import nn
 import torch.nn.functional as F
@@ -80,6 +80,10 @@ def timed(step, seconds, least):
     return sorted(times)
 
 
+def precision(job):
+    return torch.autocast("cpu", torch.bfloat16) if job["bf16"] else contextlib.nullcontext()
+
+
 def train(net, job):
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     n = job["batch"]
@@ -88,7 +92,9 @@ def train(net, job):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(net(images), labels)
+        with precision(job):
+            logits = net(images)
+        loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -113,11 +119,13 @@ def main():
     torch.set_num_threads(job["threads"])
     torch.manual_seed(0)
     net = Graph(job["layers"]).to(memory_format=torch.channels_last)
+    net.train(job["mode"] == "train")
+    if job["compile"]:
+        net = torch.compile(net)
     if job["mode"] == "train":
-        answer = train(net.train(), job)
+        answer = train(net, job)
     else:
-        net.eval()
-        with torch.no_grad():
+        with torch.no_grad(), precision(job):
             if job["mode"] == "eval":
                 images = torch.randint(0, 256, (job["faces"], *job["input"]), dtype=torch.uint8)
                 predict(net, images[: job["batch"]], job["batch"])

@@ -146,6 +146,13 @@ TEST(RunChild, SetsAndTakesAwayVariables) {
   EXPECT_EQ(child.out, "none after kept\n");
 }
 
+TEST(RunChild, KeepsTheLastLineOfWhatWentWrong) {
+  const ChildResult child =
+      run_child({"sh", "-c", "echo first >&2; echo 'ImportError: no torch' >&2; echo >&2; exit 1"});
+  EXPECT_FALSE(child.succeeded);
+  EXPECT_EQ(child.error, "ImportError: no torch");
+}
+
 TEST(Bench, ShowsPytorchAsInstalledAndWithoutPageFaultsWithARatioEach) {
   const TemporaryFolder folder;
   const BenchOptions options = tiny_bench(folder);

@@ -177,13 +177,13 @@ TEST(Convolution, GivesTheSameBitsOnOneThreadAndOnFive) {
 TEST(PackedWeights, FollowTheWeightsWhenTheyChange) {
   PackedWeights cache;
   const at::Tensor weight = random_tensor({16, 2, 3, 3}, "weight");
-  const at::Tensor first = cache.of(weight);
-  EXPECT_TRUE(cache.of(weight).is_same(first)) << "nothing changed";
+  const at::Tensor first = cache.of(weight, Storage::float32);
+  EXPECT_TRUE(cache.of(weight, Storage::float32).is_same(first)) << "nothing changed";
   weight.add_(1);
-  const at::Tensor second = cache.of(weight);
+  const at::Tensor second = cache.of(weight, Storage::float32);
   EXPECT_TRUE(at::allclose(second, first + 1));
   const at::Tensor other = weight.clone() * 2;
-  EXPECT_TRUE(at::allclose(cache.of(other), second * 2)) << "other storage";
+  EXPECT_TRUE(at::allclose(cache.of(other, Storage::float32), second * 2)) << "other storage";
 }
 
 }  // namespace

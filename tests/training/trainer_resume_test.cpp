@@ -51,6 +51,12 @@ TrainingInput sgd_with_one_cycle(const std::filesystem::path& folder) {
   return input;
 }
 
+TrainingInput bf16_where_the_processor_has_it(const std::filesystem::path& folder) {
+  TrainingInput input = adam_with_average_and_plateau(folder);
+  input.options.loop.precision = "auto";
+  return input;
+}
+
 using MakeInput = TrainingInput (*)(const std::filesystem::path&);
 
 class Resume : public testing::TestWithParam<MakeInput> {
@@ -61,8 +67,11 @@ class Resume : public testing::TestWithParam<MakeInput> {
 
 INSTANTIATE_TEST_SUITE_P(Training,
                          Resume,
-                         testing::Values(adam_with_average_and_plateau, sgd_with_one_cycle),
+                         testing::Values(adam_with_average_and_plateau,
+                                         sgd_with_one_cycle,
+                                         bf16_where_the_processor_has_it),
                          [](const auto& parameter) {
+                           if (parameter.index == 2) return "Bf16";
                            return parameter.index == 0 ? "AdamAveragePlateau" : "SgdOneCycle";
                          });
 
@@ -283,6 +292,25 @@ TEST(Checkpoint, OfARunThatIsOverIsSmallAndGivesTheSameResult) {
   TrainingInput other = input_in(folder.path());
   other.options.loop.seed = 1;
   error_line(ErrorCode::usage, [&] { train(small_network(), other); });
+}
+
+TEST(Checkpoint, IsOfThePrecisionThatItsStepsWereTakenIn) {
+  if (resolve_precision({.precision = "auto"}) == network::Precision::float32) GTEST_SKIP() << "no bf16 here";
+  const TemporaryFolder folder;
+  TrainingInput input = input_in(folder.path());
+  input.options.loop.precision = "bf16";
+  const TrainingResult first = train(small_network(), input);
+  input.options.loop.precision = "float32";
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [&] { train(small_network(), input); }), "other options"));
+  input.options.loop.precision = "auto";  // the same, on this processor
+  const TrainingResult again = train(small_network(99), input);
+  EXPECT_EQ(largest_difference(again.best.tensor("dense2.weight"), first.best.tensor("dense2.weight")), 0);
+}
+
+TEST(Precision, Bf16IsRefusedWhereLayersAreNotFusedAndAutoIsFloat32There) {
+  EXPECT_EQ(resolve_precision({.fuse = false, .precision = "auto"}), network::Precision::float32);
+  EXPECT_TRUE(contains(error_line(ErrorCode::usage, [] { resolve_precision({.fuse = false, .precision = "bf16"}); }),
+                       "--precision bf16 is for fused layers on the CPU"));
 }
 
 TEST(Checkpoint, TellsABitOfATensorThatHasChanged) {

@@ -46,6 +46,14 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
+std::string last_line(const std::string& text) {
+  const size_t end = text.find_last_not_of(" \r\n");
+  if (end == std::string::npos) return {};
+  const size_t before = text.find_last_of('\n', end);
+  return text.substr(before == std::string::npos ? 0 : before + 1,
+                     end - (before == std::string::npos ? 0 : before + 1) + 1);
+}
+
 }  // namespace
 
 ChildResult run_child(std::vector<std::string> words, const std::string& input, const EnvironmentChanges& changes) {
@@ -53,12 +61,14 @@ ChildResult run_child(std::vector<std::string> words, const std::string& input, 
   const auto in = folder / "in";
   const auto out = folder / "out";
   write_atomic(in, input);
+  const auto error = folder / "error";
   write_atomic(out, "");
+  write_atomic(error, "");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, in.c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_TRUNC, 0600);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 2, error.c_str(), O_WRONLY | O_TRUNC, 0600);
   std::vector<std::string> variables = changed_environment(changes);
   const std::vector<char*> arguments = pointers_to(words);
   const std::vector<char*> environment = pointers_to(variables);
@@ -74,6 +84,7 @@ ChildResult run_child(std::vector<std::string> words, const std::string& input, 
     result.succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     result.peak_memory_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
     result.out = read_text(out);
+    result.error = last_line(read_text(error));
   }
   posix_spawn_file_actions_destroy(&actions);
   std::error_code ignored;

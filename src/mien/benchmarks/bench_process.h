@@ -12,6 +12,7 @@ namespace mien::benchmarks {
 struct ChildResult {
   bool succeeded = false;
   std::string out;                ///< its standard output
+  std::string error;              ///< the last line of its standard error that is not empty
   double seconds = 0;             ///< from its start to its end
   int64_t peak_memory_bytes = 0;  ///< largest resident set (ru_maxrss), shared libraries included
 };
@@ -20,7 +21,7 @@ struct ChildResult {
 using EnvironmentChanges = std::map<std::string, std::optional<std::string>>;
 
 /// Runs `words[0]` (looked for on PATH) with `input` on standard input, in this process's environment with `changes`;
-/// standard error is thrown away. A program that cannot be started has not succeeded. The peak is at least what this
+/// A program that cannot be started has not succeeded, and has written nothing. The peak is at least what this
 /// process held when it started the child.
 ChildResult run_child(std::vector<std::string> words,
                       const std::string& input = {},

@@ -74,9 +74,13 @@ data::Dataset random_faces(const network::Graph& graph, int64_t count) {
   return faces;
 }
 
-double mien_training_rate(const network::Graph& graph, int64_t batch_size, const StepBudget& budget) {
+double mien_training_rate(const network::Graph& graph,
+                          int64_t batch_size,
+                          const StepBudget& budget,
+                          network::Precision precision) {
   constexpr int64_t kEpoch = 1000;  // steps for which one queue makes batches
   network::Network network(graph, 0);
+  const network::PrecisionScope scope(precision);
   for (at::Tensor parameter : network.trainable()) parameter.requires_grad_(true);
   training::Optimizer optimizer({}, network.trainable(), network.trainable_names());
   const data::Dataset faces = random_faces(graph, batch_size);
@@ -148,13 +152,16 @@ EnvironmentChanges malloc_environment(PytorchMemory memory) {
           {"MALLOC_TOP_PAD_", "268435456"}};
 }
 
+std::vector<std::string> pytorch_modes() { return {"eager", "compile", "bf16", "compile+bf16"}; }
+
 PytorchAnswer ask_pytorch(const std::string& python,
                           PytorchMemory memory,
                           const std::string& mode,
                           const network::Graph& graph,
                           int64_t batch_size,
                           const StepBudget& budget,
-                          int64_t faces) {
+                          int64_t faces,
+                          const std::string& pytorch_mode) {
   if (python.empty()) return {};
   const network::Shape input = graph.input_shape();
   const json job{{"mode", mode},
@@ -165,12 +172,14 @@ PytorchAnswer ask_pytorch(const std::string& python,
                  {"warm_up", budget.warm_up},
                  {"least", budget.least},
                  {"faces", faces},
+                 {"compile", pytorch_mode.starts_with("compile")},
+                 {"bf16", pytorch_mode.ends_with("bf16")},
                  {"classes", graph.classes()},
                  {"input", {input.channels, input.height, input.width}}};
   const ChildResult child =
       run_child({python, "-c", bench_script("pytorch_bench")}, job.dump(), malloc_environment(memory));
   const json answer = json::parse(child.out, nullptr, /*allow_exceptions=*/false);
-  if (!child.succeeded || !answer.is_object()) return {};
+  if (!child.succeeded || !answer.is_object()) return {.error = child.error};
   return {.succeeded = true,
           .version = answer.value("version", ""),
           .value = answer.value("value", 0.0),

@@ -8,6 +8,7 @@
 #include "mien/benchmarks/bench_task.h"
 #include "mien/data/dataset.h"
 #include "mien/network/graph/graph.h"
+#include "mien/network/precision.h"
 
 namespace mien::benchmarks {
 
@@ -29,7 +30,10 @@ struct StepBudget {
 };
 
 /// Median faces/s of Mien's training steps (batch from bytes, forward, loss, backward, Adam).
-double mien_training_rate(const network::Graph& graph, int64_t batch_size, const StepBudget& budget);
+double mien_training_rate(const network::Graph& graph,
+                          int64_t batch_size,
+                          const StepBudget& budget,
+                          network::Precision precision = network::Precision::float32);
 /// Seconds of one evaluation of `faces`, as `mien eval` does it: from bytes to logits.
 double mien_evaluation_seconds(const network::Graph& graph, const data::Dataset& faces, int64_t batch_size);
 /// Milliseconds of each of many predictions of one face, from bytes to logits, over about `seconds`.
@@ -46,6 +50,9 @@ std::string json_key(PytorchMemory memory);
 /// MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ set or, as installed, taken away.
 EnvironmentChanges malloc_environment(PytorchMemory memory);
 
+/// "eager", "compile" (torch.compile), "bf16" (torch.autocast) and "compile+bf16".
+std::vector<std::string> pytorch_modes();
+
 /// What the script pytorch_bench measured of the same network.
 struct PytorchAnswer {
   bool succeeded = false;
@@ -53,14 +60,17 @@ struct PytorchAnswer {
   double value = 0;  ///< train: faces/s; eval: seconds; latency: median milliseconds
   double high = 0;   ///< latency: 95th percentile in milliseconds
   int64_t peak_memory_bytes = 0;
+  std::string error;  ///< the last line of what it had to say where it did not succeed
 };
-/// Runs it with `mode` "train", "eval" (of `faces` faces) or "latency", with the threads this process computes with.
+/// Runs it with `mode` "train", "eval" (of `faces` faces) or "latency", with the threads this process computes with;
+/// `pytorch_mode` is one of pytorch_modes().
 PytorchAnswer ask_pytorch(const std::string& python,
                           PytorchMemory memory,
                           const std::string& mode,
                           const network::Graph& graph,
                           int64_t batch_size,
                           const StepBudget& budget,
-                          int64_t faces = 0);
+                          int64_t faces = 0,
+                          const std::string& pytorch_mode = "eager");
 
 }  // namespace mien::benchmarks

@@ -36,6 +36,7 @@ struct Pair {
 struct Pairs {
   std::vector<Pair> rows;
   std::string pytorch_version;
+  std::string pytorch_mode = "eager";
 };
 
 /// Measures every network `options.rounds` times; `mien` returns a value, `mode` and `faces` are for ask_pytorch.
@@ -45,7 +46,8 @@ Pairs measure(const BenchOptions& options,
               int64_t faces,
               ProgressListener& listener,
               const Measure& mien) {
-  Pairs pairs;
+  Pairs pairs{.rows = {}, .pytorch_version = {}, .pytorch_mode = options.pytorch_mode};
+  std::string error;
   for (const std::string& name : options.networks) {
     const network::Graph graph = network::load_graph(name);
     Pair pair{
@@ -55,9 +57,18 @@ Pairs measure(const BenchOptions& options,
       listener.progress(fmt::format("bench {} {}", mode, name), round, options.rounds, "");
       pair.mien.push_back(mien(graph));
       for (const PytorchMemory memory : kPytorchMemories) {
-        const PytorchAnswer answer =
-            ask_pytorch(options.python, memory, mode, graph, options.batch_size, {.seconds = options.seconds}, faces);
-        if (!answer.succeeded) continue;
+        const PytorchAnswer answer = ask_pytorch(options.python,
+                                                 memory,
+                                                 mode,
+                                                 graph,
+                                                 options.batch_size,
+                                                 {.seconds = options.seconds},
+                                                 faces,
+                                                 options.pytorch_mode);
+        if (!answer.succeeded) {
+          error = answer.error;
+          continue;
+        }
         pairs.pytorch_version = answer.version;
         pair.pytorch[memory].push_back(answer.value);
       }
@@ -66,8 +77,9 @@ Pairs measure(const BenchOptions& options,
     pairs.rows.push_back(std::move(pair));
   }
   if (pairs.pytorch_version.empty() && !options.python.empty()) {
-    listener.warning(
-        fmt::format("{} has no PyTorch (apt-get install python3-torch): Mien was measured alone", options.python));
+    listener.warning(fmt::format("{} measured nothing, so Mien was measured alone: {}",
+                                 options.python,
+                                 error.empty() ? "it does not start" : quote_sample(error, 200)));
   }
   return pairs;
 }
@@ -122,10 +134,11 @@ std::string pytorch_cells(const Pair& pair, const char* format, bool more_is_bet
 }
 
 std::string heading(const std::string& what, const Pairs& pairs) {
-  return fmt::format("{}, {} threads{}\n",
-                     what,
-                     at::get_num_threads(),
-                     pairs.pytorch_version.empty() ? "" : "; PyTorch " + pairs.pytorch_version);
+  return fmt::format(
+      "{}, {} threads{}\n",
+      what,
+      at::get_num_threads(),
+      pairs.pytorch_version.empty() ? "" : fmt::format("; PyTorch {} ({})", pairs.pytorch_version, pairs.pytorch_mode));
 }
 
 ordered_json facts(const BenchOptions& options, const std::string& version) {
@@ -155,17 +168,24 @@ void BenchOptions::bind(OptionSet& options) {
                .help = "Python that has PyTorch, or pandas for `bench csv`; an empty text leaves the comparison out"});
   options.add(&threads,
               {.name = "threads", .help = "threads of both; 0 takes all cores", .minimum = 0, .maximum = 1024});
+  options.add(
+      &pytorch_mode,
+      {.name = "pytorch-mode",
+       .help = "how PyTorch trains and evaluates: as it is, by torch.compile, under torch.autocast in bf16, or both",
+       .choices = pytorch_modes()});
 }
 
 BenchReport bench_train(const BenchOptions& options, ProgressListener& listener) {
+  const network::Precision precision = network::parse_precision(options.precision);
   const bool has_rates = options.machine_rates;
   const double registers = has_rates ? runtime::register_gflops(1) : 0;
   const double convolution = has_rates ? runtime::convolution_gflops(1) : 0;
   const double sgemm = has_rates ? runtime::matrix_product_gflops(1) : 0;
   const Pairs pairs = measure(options, "train", 0, listener, [&](const network::Graph& graph) {
-    return mien_training_rate(graph, options.batch_size, {.seconds = options.seconds});
+    return mien_training_rate(graph, options.batch_size, {.seconds = options.seconds}, precision);
   });
-  std::string text = heading(fmt::format("training, batch {}, Adam", options.batch_size), pairs);
+  std::string text =
+      heading(fmt::format("training, batch {}, Adam, {}", options.batch_size, network::to_text(precision)), pairs);
   if (has_rates) {
     text += fmt::format(
         "GFLOP/s of this machine: (a) multiply-adds in registers, {}: {:.0f}; (b) libtorch's 3x3 convolution: {:.0f}; "
@@ -175,11 +195,13 @@ BenchReport bench_train(const BenchOptions& options, ProgressListener& listener)
         convolution,
         sgemm);
   }
-  text += table_head(fmt::format("{:<10} {:>12}", "network", "Mien faces/s"),
+  text += table_head(fmt::format("{:<12} {:>12}", "network", "Mien faces/s"),
                      "faces/s",
                      has_rates ? fmt::format(" {:>8} {:>6} {:>6} {:>6}", "GFLOP/s", "of (a)", "of (b)", "of (c)")
                                : fmt::format(" {:>8}", "GFLOP/s"));
   ordered_json json = facts(options, pairs.pytorch_version);
+  json["precision"] = network::to_text(precision);
+  json["pytorch_mode"] = options.pytorch_mode;
   if (has_rates) {
     json["register_gflops"] = registers;
     json["convolution_gflops"] = convolution;
@@ -188,7 +210,7 @@ BenchReport bench_train(const BenchOptions& options, ProgressListener& listener)
   for (const Pair& pair : pairs.rows) {
     const double gflops = median(pair.mien) * 3 * 2 * pair.multiply_adds * 1e-9;
     text += fmt::format(
-        "{:<10} {:>12.0f}{} {:>8.0f}", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", true), gflops);
+        "{:<12} {:>12.0f}{} {:>8.0f}", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", true), gflops);
     if (has_rates) {
       for (const double rate : {registers, convolution, sgemm}) text += fmt::format(" {:>5.0f}%", 100 * gflops / rate);
     }
@@ -206,11 +228,11 @@ BenchReport bench_eval(const BenchOptions& options, int64_t faces, ProgressListe
   });
   std::string text =
       heading(fmt::format("evaluation of {} faces, batch {}", with_commas(faces), options.batch_size), pairs);
-  text += table_head(fmt::format("{:<10} {:>12}", "network", "Mien seconds"), "seconds");
+  text += table_head(fmt::format("{:<12} {:>12}", "network", "Mien seconds"), "seconds");
   ordered_json json = facts(options, pairs.pytorch_version);
   json["faces"] = faces;
   for (const Pair& pair : pairs.rows) {
-    text += fmt::format("{:<10} {:>12.2f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.2f}", false));
+    text += fmt::format("{:<12} {:>12.2f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.2f}", false));
     json["networks"].push_back(row_json(pair, false, "seconds"));
   }
   return {.text = text, .json = json.dump(2) + "\n"};
@@ -230,13 +252,13 @@ BenchReport bench_latency(const BenchOptions& options, ProgressListener& listene
     return median(times);
   });
   std::string text = heading("latency of one face", pairs);
-  text += table_head(fmt::format("{:<10} {:>9} {:>9}", "network", "Mien ms", "Mien p95"), "ms");
+  text += table_head(fmt::format("{:<12} {:>9} {:>9}", "network", "Mien ms", "Mien p95"), "ms");
   ordered_json json = facts(options, pairs.pytorch_version);
   json["batch_size"] = 1;
   for (size_t i = 0; i < pairs.rows.size(); ++i) {
     const Pair& pair = pairs.rows[i];
     text += fmt::format(
-        "{:<10} {:>9.2f} {:>9.2f}{}\n", pair.network, median(pair.mien), slow[i], pytorch_cells(pair, "{:.2f}", false));
+        "{:<12} {:>9.2f} {:>9.2f}{}\n", pair.network, median(pair.mien), slow[i], pytorch_cells(pair, "{:.2f}", false));
     ordered_json row = row_json(pair, false, "milliseconds");
     row["mien_milliseconds_95"] = slow[i];
     json["networks"].push_back(std::move(row));
@@ -245,7 +267,7 @@ BenchReport bench_latency(const BenchOptions& options, ProgressListener& listene
 }
 
 BenchReport bench_memory(const BenchOptions& options, ProgressListener& listener) {
-  Pairs pairs;
+  Pairs pairs{.rows = {}, .pytorch_version = {}, .pytorch_mode = options.pytorch_mode};
   for (const std::string& name : options.networks) {
     if (listener.stop_requested()) throw Error(ErrorCode::interrupted, "stopped while measuring");
     listener.progress("bench memory", std::ssize(pairs.rows), static_cast<int64_t>(options.networks.size()), name);
@@ -270,8 +292,8 @@ BenchReport bench_memory(const BenchOptions& options, ProgressListener& listener
       throw_failed(fmt::format("cannot measure the memory of {}: the process that trains it failed", name));
     Pair pair{.network = graph.name, .mien = {megabytes(mien.peak_memory_bytes)}, .pytorch = {}};
     for (const PytorchMemory memory : kPytorchMemories) {
-      const PytorchAnswer answer =
-          ask_pytorch(options.python, memory, "train", graph, options.batch_size, {.seconds = 0.1});
+      const PytorchAnswer answer = ask_pytorch(
+          options.python, memory, "train", graph, options.batch_size, {.seconds = 0.1}, 0, options.pytorch_mode);
       if (!answer.succeeded) continue;
       pairs.pytorch_version = answer.version;
       pair.pytorch[memory] = {megabytes(answer.peak_memory_bytes)};
@@ -282,10 +304,10 @@ BenchReport bench_memory(const BenchOptions& options, ProgressListener& listener
       heading(fmt::format("peak memory of training, batch {} (largest resident set of a process of its own)",
                           options.batch_size),
               pairs);
-  text += table_head(fmt::format("{:<10} {:>9}", "network", "Mien MB"), "MB");
+  text += table_head(fmt::format("{:<12} {:>9}", "network", "Mien MB"), "MB");
   ordered_json json = facts(options, pairs.pytorch_version);
   for (const Pair& pair : pairs.rows) {
-    text += fmt::format("{:<10} {:>9.0f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", false));
+    text += fmt::format("{:<12} {:>9.0f}{}\n", pair.network, median(pair.mien), pytorch_cells(pair, "{:.0f}", false));
     json["networks"].push_back(row_json(pair, false, "megabytes"));
   }
   return {.text = text, .json = json.dump(2) + "\n"};

@@ -10,12 +10,14 @@
 namespace mien::benchmarks {
 
 struct BenchOptions {
-  std::vector<std::string> networks{"box3", "leaky4", "plain6", "stage5", "dnn3"};
+  std::vector<std::string> networks{"box3", "leaky4", "plain6", "stage5", "dnn3", "resnet18-48", "tiny-mobile"};
   int64_t batch_size = 128;
   int64_t rounds = 3;
   double seconds = 4;
   std::string python = "/usr/bin/python3";
   int64_t threads = 0;
+  std::string precision = "float32";  ///< of Mien's training; an option of `mien bench train` alone
+  std::string pytorch_mode = "eager";
   bool machine_rates = true;  ///< whether bench_train measures the machine, too; an option of `mien bench train` alone
   void bind(OptionSet& options);
 };
@@ -31,7 +33,7 @@ struct BenchReport {
 /// batch and optimizer. PyTorch is measured twice a round: as installed, and without page faults (PytorchMemory in
 /// bench_rounds.h). Beside them the floating-point operations of convolutions and dense layers (forward and twice
 /// backward) as shares of three rates of the machine (machine_speed.h). Every bench says nothing of PyTorch where
-/// `python` is empty or has none.
+/// `python` is empty, and warns with PyTorch's last line where it fails.
 BenchReport bench_train(const BenchOptions& options, ProgressListener& listener);
 
 /// Seconds of one evaluation of `faces` random faces from bytes to scores, in turn with PyTorch; medians over rounds.

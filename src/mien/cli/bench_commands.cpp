@@ -27,6 +27,11 @@ class BenchTrainCommand final : public BenchCommand<BenchTrainCommand> {
     options.add(
         &bench_.machine_rates,
         {.name = "machine-rates", .help = "measure what the machine computes at most, too, and give shares of it"});
+    options.add(
+        &bench_.precision,
+        {.name = "precision",
+         .help = "what Mien's steps keep and multiply; auto is bf16 on a processor with AVX512-BF16, else float32",
+         .choices = {"float32", "bf16", "auto"}});
   }
   benchmarks::BenchReport measure(ProgressListener& listener) { return benchmarks::bench_train(bench_, listener); }
 };

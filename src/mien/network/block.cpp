@@ -73,7 +73,7 @@ double over_parts(const SumOverParts& sum, std::vector<double>& sums, double row
 }
 
 /// Scale, shift, mean and inverse deviation of a block's batch norm, [4, C] in one allocation.
-at::Tensor normalization(const BlockCall& call, const BlockArguments& block) {
+at::Tensor normalization(const BlockCall& call, const BlockArguments& block, const BlockKernels& kernels) {
   const int64_t channels = block.channels;
   at::Tensor table = at::empty({4, channels}, at::kFloat);
   float* const scale = table.data_ptr<float>();
@@ -88,7 +88,7 @@ at::Tensor normalization(const BlockCall& call, const BlockArguments& block) {
   auto rows = static_cast<double>(block.rows());
   if (call.batch_statistics) {
     sums = summed(block.rows(), block.rows() * channels, channels, [&](int64_t begin, int64_t end, double* part) {
-      block_kernels().statistics(block, begin, end, part);
+      kernels.statistics(block, begin, end, part);
     });
     rows = over_parts(call.sum_over_parts, sums, rows);
   }
@@ -152,17 +152,18 @@ variable_list BlockBackward::apply(variable_list&& output_gradients) {
   const bool needs_parameters = table.defined() && (task_should_compute_output(2) || task_should_compute_output(3));
   BlockArguments block = arguments;
   const at::Tensor gradient = channels_last(output_gradients[0]);
-  block.x = x.data_ptr<float>();
-  block.residual = residual.defined() ? residual.data_ptr<float>() : nullptr;
+  block.x = x.data_ptr();
+  block.residual = residual.defined() ? residual.data_ptr() : nullptr;
   set_table(block, table);
-  BlockGradients gradients{.output = gradient.data_ptr<float>()};
+  BlockGradients gradients{.output = gradient.data_ptr()};
+  const BlockKernels& kernels = block_kernels(storage_of(x));
 
   const int64_t channels = block.channels;
   const int64_t floats = block.rows() * channels;
   std::vector<float> coefficients(static_cast<size_t>(2 * channels), 0.0F);
   if (needs_parameters || (table.defined() && batch_statistics && needs_x)) {
     auto sums = summed(block.units(), floats, channels, [&](int64_t begin, int64_t end, double* part) {
-      block_kernels().backward_sums(block, gradients, begin, end, part);
+      kernels.backward_sums(block, gradients, begin, end, part);
     });
     result[2] = at::empty({channels}, at::kFloat);
     result[3] = at::empty({channels}, at::kFloat);
@@ -190,11 +191,10 @@ variable_list BlockBackward::apply(variable_list&& output_gradients) {
   if (needs_x || (needs_residual && !passes_through)) {
     const bool overwrites = may_reuse && !torch::autograd::get_current_graph_task_keep_graph();
     at::Tensor x_gradient = overwrites ? x.detach() : at::empty_like(x.detach());
-    gradients.x = x_gradient.data_ptr<float>();
-    gradients.residual = needs_residual && !passes_through ? result[1].data_ptr<float>() : nullptr;
-    over_units(block.units(), floats, [&](int64_t begin, int64_t end) {
-      block_kernels().backward(block, gradients, begin, end);
-    });
+    gradients.x = x_gradient.data_ptr();
+    gradients.residual = needs_residual && !passes_through ? result[1].data_ptr() : nullptr;
+    over_units(
+        block.units(), floats, [&](int64_t begin, int64_t end) { kernels.backward(block, gradients, begin, end); });
     result[0] = x_gradient;
   }
   return result;
@@ -221,15 +221,16 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
     block.out_height = block.height / block.pool;
     block.out_width = block.width / block.pool;
     block.dropout.first = call.first_image * block.out_height * block.out_width * block.channels;
-    block.x = x.data_ptr<float>();
-    block.residual = residual.defined() ? residual.data_ptr<float>() : nullptr;
-    if (call.gamma.defined()) table = normalization(call, block);
+    block.x = x.data_ptr();
+    block.residual = residual.defined() ? residual.data_ptr() : nullptr;
+    const BlockKernels& kernels = block_kernels(storage_of(x));
+    if (call.gamma.defined()) table = normalization(call, block, kernels);
     set_table(block, table);
     std::vector<int64_t> sizes{block.images, block.channels};
     if (is_image) sizes.insert(sizes.end(), {block.out_height, block.out_width});
     output = !records && call.may_overwrite && block.pool == 1 ? x : empty_of(sizes, x);
     over_units(block.units(), block.rows() * block.channels, [&](int64_t begin, int64_t end) {
-      block_kernels().forward(block, begin, end, output.data_ptr<float>());
+      kernels.forward(block, begin, end, output.data_ptr());
     });
   }
   if (!records) return output;
@@ -249,7 +250,7 @@ at::Tensor run_block(BlockCall call, const at::Tensor& x_as_given, const at::Ten
 at::Tensor set_evaluation_table(BlockCall& call, int64_t channels) {
   at::Tensor table;
   call.arguments.channels = channels;
-  if (call.gamma.defined()) table = normalization(call, call.arguments);
+  if (call.gamma.defined()) table = normalization(call, call.arguments, block_kernels());
   set_table(call.arguments, table);
   return table;
 }

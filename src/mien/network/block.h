@@ -28,9 +28,15 @@ struct BlockCall {
   bool may_reuse = false;         ///< the backward pass may write the gradient into x
 };
 
-/// Output of a block for x [N,C,H,W] or [N,C] float32 on the CPU, in channels-last order; `residual` (undefined: none)
-/// is of x's shape. Records a node for the backward pass where at::GradMode is on; that node has no second derivative
-/// (std::logic_error). Sums are cut in a way that does not depend on the number of threads.
+/// What kernels read of a tensor: bf16, or float32.
+inline Storage storage_of(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 ? Storage::bf16 : Storage::float32;
+}
+
+/// Output of a block for x [N,C,H,W] or [N,C] float32 or bf16 on the CPU, of x's dtype, in channels-last order;
+/// `residual` (undefined: none) is of x's shape and dtype. Records a node for the backward pass where at::GradMode is
+/// on; that node has no second derivative (std::logic_error). Sums are cut in a way that does not depend on the number
+/// of threads.
 /// @source docs/math.md, section 2
 at::Tensor run_block(BlockCall call, const at::Tensor& x, const at::Tensor& residual);
 

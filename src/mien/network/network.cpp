@@ -17,6 +17,7 @@
 #include "mien/network/convolution.h"
 #include "mien/network/graph/layer_traits.h"
 #include "mien/network/plan.h"
+#include "mien/network/precision.h"
 
 namespace mien::network {
 namespace {
@@ -170,6 +171,7 @@ at::Tensor run_step(const Step& step,
       return at::conv2d(input, own[0], bias, {left, left}, step.padding, /*dilation=*/{1, 1}, layer.groups);
     }
     case LayerKind::dense:
+      if (x.scalar_type() == at::kBFloat16) return run_dense(x, own[0], layer.bias ? own[1] : none);
       return at::linear(x, own[0], layer.bias ? own[1] : none);
     case LayerKind::batch_norm:
     case LayerKind::group_norm:
@@ -201,6 +203,14 @@ std::vector<std::shared_ptr<PackedWeights>> fresh_caches(size_t layers) {
   std::vector<std::shared_ptr<PackedWeights>> caches;
   for (size_t i = 0; i < layers; ++i) caches.push_back(std::make_shared<PackedWeights>());
   return caches;
+}
+
+/// Makes the inputs of a step of one dtype, that which bf16 has for it.
+void convert_inputs(const Graph& graph, const Step& step, std::vector<at::Tensor>& inputs) {
+  const bool is_block = step.block && step.convolution < 0;
+  const Layer& layer = graph.layers[static_cast<size_t>(step.layers.front())];
+  const at::ScalarType type = compute_type(layer, is_block, inputs.front().scalar_type());
+  for (at::Tensor& input : inputs) input = input.to(type);
 }
 
 /// Whether evaluation computes anything behind the convolution.
@@ -362,12 +372,14 @@ void Network::run_steps(const Plan& plan, int after, int last, std::vector<at::T
   const uint64_t dropout_seed = next_dropout_seed(mode);
   // Autograd keeps some outputs for the backward pass; without it a dead input's memory is free for the result.
   const bool may_overwrite = !at::GradMode::is_enabled();
+  const bool is_bf16 = plan.fusion != Fusion::none && PrecisionScope::current() == Precision::bf16;
   std::vector<at::Tensor> inputs;
   for (const Step& step : plan.steps) {
     if (step.output() <= after || step.output() > last) continue;
     const auto node = static_cast<size_t>(step.output());
     inputs.clear();
     for (const int input : step.inputs) inputs.push_back(outputs[static_cast<size_t>(input)]);
+    if (is_bf16) convert_inputs(graph_, step, inputs);
     if (step.block) {
       outputs[node] = run_fused(step, inputs, mode, dropout_seed);
     } else {
@@ -397,7 +409,7 @@ at::Tensor Network::forward(const at::Tensor& images_nchw, Mode mode) const {
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
   run_steps(plan, 0, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
-  return outputs.back();
+  return outputs.back().to(images_nchw.scalar_type());
 }
 
 void Network::check_layer(int layer) const {
@@ -411,14 +423,18 @@ std::vector<at::Tensor> Network::forward_until(const at::Tensor& images_nchw, Mo
   std::vector<at::Tensor> outputs(graph_.layers.size());
   outputs.front() = images_nchw;
   run_steps(plans_->get(graph_, fusion_for(images_nchw, mode), layer), 0, layer, outputs, mode);
+  for (at::Tensor& output : outputs) {
+    if (output.defined()) output = output.to(images_nchw.scalar_type());
+  }
   return outputs;
 }
 
 at::Tensor Network::forward_after(std::vector<at::Tensor> outputs, Mode mode, int layer) const {
   check_layer(layer);
   const Fusion fusion = fusion_for(outputs.at(static_cast<size_t>(layer)), mode);
+  const at::ScalarType type = outputs[static_cast<size_t>(layer)].scalar_type();
   run_steps(plans_->get(graph_, fusion, layer), layer, static_cast<int>(graph_.layers.size()) - 1, outputs, mode);
-  return outputs.back();
+  return outputs.back().to(type);
 }
 
 at::Tensor Network::forward_visit(const at::Tensor& images_nchw,

@@ -564,6 +564,7 @@ std::optional<RunSummary> train_in(RunFolder& folder,
   folder.record_text("test_name", prepared.test_name);
   folder.record("class_counts", describe_classes(dataset, prepared.split));
   folder.record_text("device", training::resolve_device(experiment.train.loop.device));
+  folder.record_text("precision", network::to_text(training::resolve_precision(experiment.train.loop)));
   folder.record("seed", std::to_string(experiment.train.loop.seed));
   folder.save("running");
   listener.line(fmt::format(

@@ -45,6 +45,8 @@ LearningRateCurve find_learning_rate(const network::Network& network,
   network::Network copy = network.clone();
   for (at::Tensor parameter : copy.trainable()) parameter.requires_grad_(true);
   const auto& options = input.options;
+  copy.set_fused(options.loop.fuse);
+  const network::PrecisionScope scope(resolve_precision(options.loop));
   const auto seed = static_cast<uint64_t>(options.loop.seed);
   const auto normalization =
       data::fit_normalization(normalization_kind(options.loop.normalize), *input.dataset, input.training_rows);

@@ -60,6 +60,13 @@ void LoopOptions::bind(OptionSet& options) {
        .help =
            "on the CPU, compute activation, batch norm, pool and dropout in one pass; --no-fuse runs libtorch's own "
            "functions, which give the same up to rounding"});
+  options.add(
+      &precision,
+      {.name = "precision",
+       .help = "what steps of training keep and multiply on the CPU: float32, or bf16 with float32 sums, weights "
+               "and statistics, which needs a processor with AVX512-BF16; auto is bf16 where there is one. "
+               "Faces are judged in float32 either way",
+       .choices = {"float32", "bf16", "auto"}});
 }
 
 void OptimizerOptions::bind(OptionSet& options) {

@@ -54,6 +54,7 @@ struct LoopOptions {
   std::string normalize = "scale";
   std::string device = "auto";
   bool fuse = true;
+  std::string precision = "float32";
   void bind(OptionSet& options);
 };
 

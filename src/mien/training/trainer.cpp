@@ -76,7 +76,12 @@ std::string fingerprint(const network::Network& network, const TrainingInput& in
                             entry.spec.name == "device" ||
                             (entry.spec.name == "epochs" && options.schedule.schedule != "cosine" &&
                              options.schedule.schedule != "one-cycle");
-    if (!is_horizon) text += entry.spec.name + "=" + entry.text() + "\n";
+    // Runs from before there was a choice have no precision in their fingerprint.
+    const bool is_settled = entry.spec.name == "precision";
+    if (!is_horizon && !is_settled) text += entry.spec.name + "=" + entry.text() + "\n";
+  }
+  if (const auto precision = resolve_precision(options.loop); precision != network::Precision::float32) {
+    text += "precision=" + network::to_text(precision) + "\n";
   }
   if (input.teacher_logits.defined()) {
     const at::Tensor logits = input.teacher_logits.contiguous();
@@ -156,6 +161,7 @@ class TrainingLoop {
         listener_(listener),
         observer_(observer),
         device_(resolve_device(options_.loop.device)),
+        precision_(resolve_precision(options_.loop)),
         normalization_(input.normalization
                            ? *input.normalization
                            : data::fit_normalization(
@@ -229,6 +235,7 @@ class TrainingLoop {
   ProgressListener& listener_;
   TrainingObserver& observer_;
   std::string device_;
+  network::Precision precision_;  // of steps; faces are judged in float32
   network::Normalization normalization_;
   BatchBuilder batches_;
   Schedule schedule_;
@@ -334,7 +341,10 @@ std::optional<EpochRow> TrainingLoop::train_epoch(int64_t epoch) {
     batch.targets = batch.targets.to(at::Device(device_));
     rate = schedule_.rate(static_cast<double>(epoch - 1) + static_cast<double>(step) / static_cast<double>(steps));
 
-    const at::Tensor logits = network_.forward(batch.images, network::Mode::training);
+    const at::Tensor logits = [&] {
+      const network::PrecisionScope scope(precision_);
+      return network_.forward(batch.images, network::Mode::training);
+    }();
     const auto rows =
         std::span(order).subspan(static_cast<size_t>(own.begin), static_cast<size_t>(own.end - own.begin));
     if (input_.label_dynamics != nullptr) input_.label_dynamics->see(rows, logits);
@@ -694,6 +704,15 @@ std::string resolve_device(const std::string& name) {
                 "--device cpu, or build against a CUDA libtorch; `mien doctor` shows what is there");
   }
   return name;
+}
+
+network::Precision resolve_precision(const LoopOptions& loop) {
+  if (loop.fuse && resolve_device(loop.device) == "cpu") return network::parse_precision(loop.precision);
+  if (loop.precision == "bf16") {
+    throw_usage("--precision bf16 is for fused layers on the CPU",
+                "leave out --no-fuse and take --device cpu, or take --precision auto");
+  }
+  return network::Precision::float32;
 }
 
 void seed_dropout(const std::string& device, uint64_t seed) {

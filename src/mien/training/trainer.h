@@ -11,6 +11,7 @@
 #include "mien/data/augmentation.h"
 #include "mien/data/dataset.h"
 #include "mien/network/network.h"
+#include "mien/network/precision.h"
 #include "mien/ranks/group.h"
 #include "mien/training/batch_builder.h"
 #include "mien/training/history.h"
@@ -92,6 +93,10 @@ std::string epoch_line(const EpochRow& row, int64_t epochs);
 
 /// The device that `name` ("auto", "cpu", "cuda") stands for. Throws Error(usage) if there is no such device here.
 std::string resolve_device(const std::string& name);
+
+/// The precision that `loop.precision` stands for on this machine and its device; auto is bf16 where that is possible.
+/// Throws Error(failed) for bf16 on a processor without it, and Error(usage) with --no-fuse or on a GPU.
+network::Precision resolve_precision(const LoopOptions& loop);
 
 /// Makes a finished run's folder small: its checkpoint keeps the state and no tensors. `train` then reads the best
 /// weights and trains no more.

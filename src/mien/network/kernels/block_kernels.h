@@ -6,6 +6,15 @@ namespace mien::network {
 
 enum class Activation : uint8_t { none, relu, leaky_relu, silu };
 
+/// How maps lie in memory. Kernels compute in float32 whatever they read and write.
+enum class Storage : uint8_t { float32, bf16 };
+
+/// The upper half of a float32, rounded to nearest, ties to even. What is closer to 0 than the least normal number is
+/// 0, and what is not a number stays none: as the processor's own conversion (VCVTNEPS2BF16) has it.
+struct Bf16 {
+  uint16_t bits;
+};
+
 /// Dropout's mask as a function of its coordinates: element `e` (in channels-last order) of layer `layer` is kept where
 /// the generator's 32 bits at (seed, layer, e) are at least probability * 2^32.
 /// @source Philox4x32-10: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"
@@ -28,8 +37,8 @@ struct BlockArguments {
   int64_t images = 0, height = 1, width = 1, channels = 0;
   int64_t pool = 1;                          ///< windows of pool x pool pixels, side by side; 1 for none
   int64_t out_height = 1, out_width = 1;     ///< height / pool and width / pool, rounded down
-  const float* x = nullptr;                  ///< [N,H,W,C]
-  const float* residual = nullptr;           ///< [N,H,W,C], only where pool is 1, or nothing
+  const void* x = nullptr;                   ///< [N,H,W,C], float or Bf16: of the kernels' storage
+  const void* residual = nullptr;            ///< [N,H,W,C] of the same, only where pool is 1, or nothing
   const float* scale = nullptr;              ///< [C]: gamma / sqrt(variance + epsilon)
   const float* shift = nullptr;              ///< [C]: beta - mean * scale
   const float* mean = nullptr;               ///< [C]; for the backward pass
@@ -40,24 +49,24 @@ struct BlockArguments {
   int64_t rows() const { return images * height * width; }
 };
 
-/// What the backward pass reads and writes beside that.
+/// What the backward pass reads and writes beside that; `output`, `x` and `residual` are of the kernels' storage.
 struct BlockGradients {
-  const float* output = nullptr;    ///< dL/d output [N,out_height,out_width,C]
+  const void* output = nullptr;     ///< dL/d output [N,out_height,out_width,C]
   const float* constant = nullptr;  ///< [C]: k0 of dL/du = scale * dL/dz + k0 + k1 * (u - mean)
   const float* linear = nullptr;    ///< [C]: k1
-  float* x = nullptr;               ///< dL/dx [N,H,W,C]; may be the memory of x itself
-  float* residual = nullptr;        ///< dL/d residual [N,H,W,C], or nothing
+  void* x = nullptr;                ///< dL/dx [N,H,W,C]; may be the memory of x itself
+  void* residual = nullptr;         ///< dL/d residual [N,H,W,C], or nothing
 };
 
-/// The kernels for one instruction set. `begin` and `end` cut the work; results do not depend on how. Sums over pixels
-/// are taken in float32 over at most 32 pixels and in float64 beyond.
+/// The kernels for one instruction set and storage. `begin` and `end` cut the work; results do not depend on how. Sums
+/// over pixels are taken in float32 over at most 32 pixels and in float64 beyond.
 struct BlockKernels {
   const char* name;
   /// Adds the sums of u and of (u - mean of its part)^2 + ..., that is of u^2 without cancellation, over pixels
   /// [begin, end) of rows() to sums[0..C) and sums[C..2C).
   void (*statistics)(const BlockArguments& block, int64_t begin, int64_t end, double* sums);
   /// Writes units [begin, end) of the output [N,out_height,out_width,C]; may be x's memory where pool is 1.
-  void (*forward)(const BlockArguments& block, int64_t begin, int64_t end, float* output);
+  void (*forward)(const BlockArguments& block, int64_t begin, int64_t end, void* output);
   /// Adds the sums of dL/dz and of dL/dz * x-hat over units [begin, end) to sums[0..C) and sums[C..2C).
   void (*backward_sums)(
       const BlockArguments& block, const BlockGradients& gradients, int64_t begin, int64_t end, double* sums);
@@ -70,7 +79,13 @@ struct BlockKernels {
 /// Throws std::bad_alloc; stands outside the kernels, which use nothing of the standard library.
 [[noreturn]] void throw_out_of_memory();
 
-/// Those for this processor.
+/// Those for this processor and float32.
 const BlockKernels& block_kernels();
+
+/// Whether this processor multiplies pairs of bf16 and adds them up in float32 (AVX512-BF16).
+bool has_bf16();
+/// Those for a storage. Without has_bf16() those for bf16 are the portable ones, which give the same bits, slowly.
+const BlockKernels& block_kernels(Storage storage);
+const BlockKernels& portable_bf16_block_kernels();
 
 }  // namespace mien::network

@@ -1,39 +1,16 @@
 #pragma once
-/// The kernels' text, compiled once for each instruction set into a namespace of its own (MIEN_KERNEL_SET). Nothing of
-/// the standard library that could end up as a shared function: the linker would keep one copy, of any set.
+/// The kernels' text, compiled once for each instruction set into a namespace of its own (MIEN_KERNEL_SET), for maps of
+/// MIEN_KERNEL_ELEMENT (float or Bf16). Nothing of the standard library that could end up as a shared function: the
+/// linker would keep one copy, of any set.
 
-#include <cstddef>
-#include <cstdint>
-
-#include "mien/network/kernels/block_kernels.h"
+#include "mien/network/kernels/vectors_body.h"
 
 namespace mien::network::MIEN_KERNEL_SET {
 namespace {
 
-#define MIEN_INLINE inline __attribute__((always_inline))
+using Element = MIEN_KERNEL_ELEMENT;
 
 constexpr int64_t kPartRows = 32;  // pixels added up in float32 before float64 takes over
-
-/// Buffers of one call, freed at its end.
-class Scratch {
- public:
-  explicit Scratch(int64_t floats)
-      : memory_(static_cast<float*>(__builtin_malloc(sizeof(float) * static_cast<size_t>(floats + 16)))) {
-    if (memory_ == nullptr) throw_out_of_memory();
-  }
-  ~Scratch() { __builtin_free(memory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  float* take(int64_t floats) {
-    float* const taken = memory_ + used_;
-    used_ += floats;
-    return taken;
-  }
-
- private:
-  float* memory_;
-  int64_t used_ = 0;
-};
 
 // ---- random bits ----
 
@@ -87,44 +64,6 @@ void keep(const DropoutKey& key, int64_t begin, int64_t end, float* out) {
     }
   }
 }
-
-// ---- vectors of channels ----
-
-constexpr int64_t kLanes = MIEN_KERNEL_LANES;
-typedef float V __attribute__((vector_size(4 * MIEN_KERNEL_LANES)));
-typedef int32_t I __attribute__((vector_size(4 * MIEN_KERNEL_LANES)));  // comparisons of V give 0 or -1 a lane
-typedef double D __attribute__((vector_size(8 * MIEN_KERNEL_LANES)));
-typedef float LooseV __attribute__((vector_size(4 * MIEN_KERNEL_LANES), aligned(4), may_alias));
-typedef double LooseD __attribute__((vector_size(8 * MIEN_KERNEL_LANES), aligned(8), may_alias));
-
-/// The number of lanes in use, known when compiling for all vectors but a row's last.
-struct AllLanes {};
-
-MIEN_INLINE V load(const float* p, AllLanes) { return *reinterpret_cast<const LooseV*>(p); }
-MIEN_INLINE void store(float* p, V v, AllLanes) { *reinterpret_cast<LooseV*>(p) = v; }
-MIEN_INLINE V load(const float* p, int64_t lanes) {
-  V v{};
-  for (int64_t i = 0; i < lanes; ++i) v[i] = p[i];
-  return v;
-}
-MIEN_INLINE void store(float* p, V v, int64_t lanes) {
-  for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
-}
-MIEN_INLINE void add_to(double* p, D v, AllLanes) { *reinterpret_cast<LooseD*>(p) += v; }
-MIEN_INLINE void add_to(double* p, D v, int64_t lanes) {
-  for (int64_t i = 0; i < lanes; ++i) p[i] += v[i];
-}
-MIEN_INLINE V all(float x) { return x - V{}; }
-MIEN_INLINE D wide(V v) { return __builtin_convertvector(v, D); }
-
-/// body(c, lanes) for every vector of a row's channels.
-template <class Body>
-MIEN_INLINE void each_vector(int64_t channels, const Body& body) {
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) body(c, AllLanes{});
-  if (c < channels) body(c, channels - c);
-}
-#define MIEN_VECTORS(channels) each_vector(channels, [&](int64_t c, auto n) __attribute__((always_inline))
 
 // ---- activations ----
 
@@ -185,9 +124,10 @@ template <Activation before>
 void statistics_of(const BlockArguments& b, int64_t begin, int64_t end, double* sums) {
   const int64_t channels = b.channels;
   const float slope = b.before_slope;
+  const auto* const all_x = static_cast<const Element*>(b.x);
   for (int64_t first = begin; first < end; first += kPartRows) {
     const int64_t count = end - first < kPartRows ? end - first : kPartRows;
-    const float* const x = b.x + first * channels;
+    const Element* const x = all_x + first * channels;
     const float share = 1.0F / static_cast<float>(count);
     const auto rows = static_cast<double>(count);
     MIEN_VECTORS(channels) {
@@ -232,8 +172,10 @@ struct BlockLayout {
 };
 
 template <class F>
-void forward_of(const BlockArguments& block, int64_t begin, int64_t end, float* output) {
+void forward_of(const BlockArguments& block, int64_t begin, int64_t end, Element* output) {
   const BlockArguments b = block;  // a copy, which nothing written through a float* can change
+  const auto* const all_x = static_cast<const Element*>(b.x);
+  const auto* const all_residual = static_cast<const Element*>(b.residual);
   const int64_t channels = b.channels;
   const F form(b);
   const int64_t row = b.width * channels;
@@ -242,13 +184,13 @@ void forward_of(const BlockArguments& block, int64_t begin, int64_t end, float* 
   Scratch scratch(drops ? out_row : 0);
   float* const kept = scratch.take(0);
   for (int64_t unit = begin; unit < end; ++unit) {
-    float* const line = output + unit * out_row;
+    Element* const line = output + unit * out_row;
     for (int64_t column = 0; column < b.out_width; ++column) {
-      float* const o = line + column * channels;
+      Element* const o = line + column * channels;
       const int64_t at = window_start(b, unit, column);
-      const float* const p = b.x + at;
+      const Element* const p = all_x + at;
       if (b.pool == 1 && b.residual != nullptr) {
-        const float* const r = b.residual + at;
+        const Element* const r = all_residual + at;
         MIEN_VECTORS(channels) { store(o + c, form.v(form.z(form.u(load(p + c, n)), c, n) + load(r + c, n)), n); });
       } else if (b.pool == 1) {
         MIEN_VECTORS(channels) { store(o + c, form.v(form.z(form.u(load(p + c, n)), c, n)), n); });
@@ -273,13 +215,14 @@ void forward_of(const BlockArguments& block, int64_t begin, int64_t end, float* 
 
 // ---- backward ----
 
-/// dL/dy of one unit: the output's gradient through dropout.
-MIEN_INLINE const float* pooled_gradient(const BlockArguments& b, const float* gradient, int64_t unit, float* buffer) {
+/// dL/dy of one unit: the output's gradient through dropout. `kept` has room for a row, and `buffer` for one, too.
+MIEN_INLINE const Element* pooled_gradient(
+    const BlockArguments& b, const void* gradient, int64_t unit, float* kept, Element* buffer) {
   const int64_t out_row = b.out_width * b.channels;
-  const float* const g = gradient + unit * out_row;
+  const Element* const g = static_cast<const Element*>(gradient) + unit * out_row;
   if (!(b.dropout.probability > 0)) return g;
-  keep(b.dropout, unit * out_row, (unit + 1) * out_row, buffer);
-  MIEN_VECTORS(out_row) { store(buffer + c, load(buffer + c, n) * load(g + c, n), n); });
+  keep(b.dropout, unit * out_row, (unit + 1) * out_row, kept);
+  MIEN_VECTORS(out_row) { store(buffer + c, load(kept + c, n) * load(g + c, n), n); });
   return buffer;
 }
 
@@ -289,7 +232,7 @@ struct Winner {
   I pixel;
 };
 template <class F, class N>
-MIEN_INLINE Winner find_winner(const BlockArguments& b, const F& form, const float* p, int64_t c, N n) {
+MIEN_INLINE Winner find_winner(const BlockArguments& b, const F& form, const Element* p, int64_t c, N n) {
   const int64_t row = b.width * b.channels;
   Winner w;
   w.u = form.u(load(p + c, n));
@@ -316,10 +259,13 @@ void backward_sums_of(const BlockArguments& block, const BlockGradients& g, int6
   const BlockArguments b = block;
   const int64_t channels = b.channels;
   const F form(b);
-  Scratch scratch(b.out_width * channels + 2 * channels);
+  const auto* const all_x = static_cast<const Element*>(b.x);
+  const auto* const all_residual = static_cast<const Element*>(b.residual);
+  Scratch scratch(2 * b.out_width * channels + 2 * channels);
   float* const sum = scratch.take(channels);
   float* const product = scratch.take(channels);
-  float* const buffer = scratch.take(0);
+  float* const kept = scratch.take(b.out_width * channels);
+  auto* const buffer = reinterpret_cast<Element*>(scratch.take(0));
   for (int64_t i = 0; i < 2 * channels; ++i) sum[i] = 0;
   int64_t pending = 0;
   const auto flush = [&] {
@@ -332,11 +278,11 @@ void backward_sums_of(const BlockArguments& block, const BlockGradients& g, int6
     pending = 0;
   };
   for (int64_t unit = begin; unit < end; ++unit) {
-    const float* const line = pooled_gradient(b, g.output, unit, buffer);
+    const Element* const line = pooled_gradient(b, g.output, unit, kept, buffer);
     for (int64_t column = 0; column < b.out_width; ++column) {
-      const float* const d = line + column * channels;
+      const Element* const d = line + column * channels;
       const int64_t at = window_start(b, unit, column);
-      const float* const p = b.x + at;
+      const Element* const p = all_x + at;
       const auto add = [&](V u, V z, int64_t c, auto n) __attribute__((always_inline)) {
         const V dz = form.dz(load(d + c, n), z);
         const V normal = (u - load(b.mean + c, n)) * load(b.inverse_deviation + c, n);
@@ -349,7 +295,7 @@ void backward_sums_of(const BlockArguments& block, const BlockGradients& g, int6
           add(w.u, w.z, c, n);
         });
       } else {
-        const float* const r = b.residual == nullptr ? nullptr : b.residual + at;
+        const Element* const r = all_residual == nullptr ? nullptr : all_residual + at;
         MIEN_VECTORS(channels) {
           const V u = form.u(load(p + c, n));
           V z = form.z(u, c, n);
@@ -378,8 +324,8 @@ input_gradient(const F& form, const BlockArguments& b, const BlockGradients& g, 
 template <class F>
 void backward_outside(const F& form, const BlockArguments& b, const BlockGradients& g, int64_t at, int64_t pixels) {
   for (int64_t i = 0; i < pixels; ++i) {
-    const float* const p = b.x + at + i * b.channels;
-    float* const o = g.x + at + i * b.channels;
+    const Element* const p = static_cast<const Element*>(b.x) + at + i * b.channels;
+    Element* const o = static_cast<Element*>(g.x) + at + i * b.channels;
     MIEN_VECTORS(b.channels) {
       const V x = load(p + c, n);
       store(o + c, input_gradient(form, b, g, x, form.u(x), V{}, c, n), n);
@@ -394,15 +340,20 @@ void backward_of(const BlockArguments& block, const BlockGradients& gradients, i
   const int64_t channels = b.channels;
   const F form(b);
   const int64_t row = b.width * channels;
-  Scratch scratch(b.out_width * channels);
-  float* const buffer = scratch.take(0);
+  const auto* const all_x = static_cast<const Element*>(b.x);
+  const auto* const all_residual = static_cast<const Element*>(b.residual);
+  auto* const x_gradient = static_cast<Element*>(g.x);
+  auto* const residual_gradient = static_cast<Element*>(g.residual);
+  Scratch scratch(2 * b.out_width * channels);
+  float* const kept = scratch.take(b.out_width * channels);
+  auto* const buffer = reinterpret_cast<Element*>(scratch.take(0));
   for (int64_t unit = begin; unit < end; ++unit) {
-    const float* const line = pooled_gradient(b, g.output, unit, buffer);
+    const Element* const line = pooled_gradient(b, g.output, unit, kept, buffer);
     for (int64_t column = 0; column < b.out_width; ++column) {
-      const float* const d = line + column * channels;
+      const Element* const d = line + column * channels;
       const int64_t at = window_start(b, unit, column);
-      const float* const p = b.x + at;
-      float* const o = g.x + at;
+      const Element* const p = all_x + at;
+      Element* const o = x_gradient + at;
       if (b.pool > 1) {
         MIEN_VECTORS(channels) {
           const Winner w = find_winner(b, form, p, c, n);
@@ -417,8 +368,8 @@ void backward_of(const BlockArguments& block, const BlockGradients& gradients, i
           }
         });
       } else {
-        const float* const r = b.residual == nullptr ? nullptr : b.residual + at;
-        float* const dr = g.residual == nullptr ? nullptr : g.residual + at;
+        const Element* const r = all_residual == nullptr ? nullptr : all_residual + at;
+        Element* const dr = residual_gradient == nullptr ? nullptr : residual_gradient + at;
         MIEN_VECTORS(channels) {
           const V x = load(p + c, n);
           const V u = form.u(x);
@@ -477,8 +428,8 @@ void statistics(const BlockArguments& b, int64_t begin, int64_t end, double* sum
   }
 }
 
-void forward(const BlockArguments& b, int64_t begin, int64_t end, float* output) {
-  with_form(b, [&]<class F>() { forward_of<F>(b, begin, end, output); });
+void forward(const BlockArguments& b, int64_t begin, int64_t end, void* output) {
+  with_form(b, [&]<class F>() { forward_of<F>(b, begin, end, static_cast<Element*>(output)); });
 }
 
 void backward_sums(const BlockArguments& b, const BlockGradients& g, int64_t begin, int64_t end, double* sums) {

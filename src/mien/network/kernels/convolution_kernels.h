@@ -2,12 +2,14 @@
 
 #include <cstdint>
 
+#include "mien/network/kernels/block_kernels.h"
+
 namespace mien::network {
 
-/// A convolution of x [N,H,W,C] to y [N,out_height,out_width,K], both float32 in channels-last order, without groups.
+/// A convolution of x [N,H,W,C] to y [N,out_height,out_width,K], both in channels-last order, without groups.
 struct ConvolutionArguments {
   int64_t images = 0, height = 0, width = 0, channels = 0;
-  int64_t out_height = 0, out_width = 0, out_channels = 0;  ///< out_channels: a multiple of the kernels' `lanes`
+  int64_t out_height = 0, out_width = 0, out_channels = 0;
   int64_t kernel_height = 0, kernel_width = 0, stride = 1;
   int64_t pad_height = 0, pad_width = 0;  ///< zeros at each border
 
@@ -27,35 +29,41 @@ struct ConvolutionUnit {
   int64_t channels() const { return channel_end - channel_begin; }
 };
 
-/// The kernels for one instruction set.
+/// The kernels for one instruction set and storage. Sums are float32. For bf16 the products of two taps that follow one
+/// another (in x, of the forward pass; two pixels, of the weight gradient) are added at once, the second one first.
 struct ConvolutionKernels {
   int64_t lanes;
   int64_t block_channels;  ///< output channels that `forward` computes side by side, and the width of a packed block
+  int64_t step_taps;       ///< products of one step, 1 or 2: weights stand together in words of that many
 
-  /// Writes `unit` of the output to y [images, rows, out_width], whose pixels are `y_step` floats apart and hold the
+  int64_t padded(int64_t out_channels) const { return (out_channels + lanes - 1) / lanes * lanes; }
+
+  /// Writes `unit` of the output to y [images, rows, out_width], whose pixels are `y_step` elements apart and hold the
   /// unit's channels in turn. `packed` holds the weights in blocks of block_channels output channels (the last one of
-  /// what is left), each [kernel_height, kernel_width, C, channels of the block]; bias [K] may be nullptr for zeros.
-  /// Every sum is taken in the same order, however the output is cut into units.
+  /// what is left, with zeros up to a multiple of `lanes`), each [kernel_height, steps, channels of the block,
+  /// step_taps], where the steps are those of kernel_width * C taps, with zeros at the end; bias [padded(K)] float32
+  /// may be nullptr for zeros. Every sum is taken in the same order, however the output is cut into units.
   void (*forward)(const ConvolutionArguments& c,
                   const ConvolutionUnit& unit,
-                  const float* x,
-                  const float* packed,
+                  const void* x,
+                  const void* packed,
                   const float* bias,
-                  float* y,
+                  void* y,
                   int64_t y_step);
 
-  /// Adds dL/d weight of images [begin, end) to weight [kernel_height,kernel_width,C,K], and dL/d bias to bias [K]
-  /// (nullptr: none), for dy = dL/dy.
+  /// Adds dL/d weight of the unit's images and output channels to weight [kernel_height,kernel_width,C,padded(K)], and
+  /// dL/d bias to bias [padded(K)] (nullptr: none), both float32, for dy = dL/dy; the unit's rows are not looked at.
   void (*weight_gradient)(const ConvolutionArguments& c,
-                          const float* x,
-                          const float* dy,
-                          int64_t begin,
-                          int64_t end,
+                          const ConvolutionUnit& unit,
+                          const void* x,
+                          const void* dy,
                           float* weight,
                           float* bias);
 };
 
-/// Those for this processor.
+/// Those for this processor and float32, and for a storage: as block_kernels() chooses.
 const ConvolutionKernels& convolution_kernels();
+const ConvolutionKernels& convolution_kernels(Storage storage);
+const ConvolutionKernels& portable_bf16_convolution_kernels();
 
 }  // namespace mien::network
