@@ -22,23 +22,6 @@ class Photo : public ReadsFaces<PhotoOptions> {
  protected:
   nlohmann::json result() const { return test_support::read_json(folder_ / "out" / "faces.json"); }
 };
-options_.out = (folder_ / "out").string();
-}
-nlohmann::json result() const { return test_support::read_json(folder_ / "out" / "faces.json"); }
-static ErrorCode code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "no mien::Error was thrown";
-  return ErrorCode::failed;
-}
-
-fs::path folder_;
-PhotoOptions options_;
-Heard heard_;
-};
 
 TEST_F(Photo, WritesAPictureACsvAJsonACropAndAMap) {
   options_.pictures = {astronaut().string()};

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "mien/core/error.h"
+#include "mien/data/faces/find_faces.h"
 
 namespace mien::photo {
 
