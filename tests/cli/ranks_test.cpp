@@ -54,7 +54,9 @@ class Ranks : public CliTest {
     const std::vector<Outcome> outcomes = wait(children);
     for (size_t rank = 0; rank < outcomes.size(); ++rank) {
       EXPECT_EQ(outcomes[rank].status, 0) << "rank " << rank << ": " << outcomes[rank].err;
-      if (rank > 0) EXPECT_EQ(outcomes[rank].out + outcomes[rank].err, "") << "only rank 0 speaks";
+      if (rank > 0) {
+        EXPECT_EQ(outcomes[rank].out + outcomes[rank].err, "") << "only rank 0 speaks";
+      }
     }
   }
 

@@ -241,13 +241,18 @@ std::string command_reference() {
       if (spec.name == "train" || !is_same(of_train.find(option.spec.name), option)) own.push_back(&option);
     }
     const auto& train_options = of_train.entries();
+    // Which process does what is train's alone.
+    std::string without;
     const bool is_superset =
         spec.name != "train" &&
         std::all_of(train_options.begin(), train_options.end(), [&](const OptionSet::Entry& option) {
-          return options.find(option.spec.name) != nullptr;
+          const bool has_it = options.find(option.spec.name) != nullptr;
+          if (!has_it && option.group == "machines")
+            without += fmt::format("{} `--{}`", without.empty() ? " without" : " and", option.spec.name);
+          return has_it || option.group == "machines";
         });
     if (is_superset) {
-      text += fmt::format("\nOptions: those of `mien train`{}\n", own.empty() ? "." : ", and:");
+      text += fmt::format("\nOptions: those of `mien train`{}{}\n", without, own.empty() ? "." : ", and:");
       if (own.empty()) continue;
     } else {
       own.clear();
