@@ -91,6 +91,7 @@ TEST_F(Json, OfEveryCommandOfTheTableIsNumbersOrAnError) {
       {"calibrate", {"error", {"none.safetensors", "none.csv"}}},
       {"data crop", {"error", {"none", "out"}}},
       {"export", {"error", {"none.safetensors", "--to", "onnx"}}},
+      {"merge", {"error", {"none", "nothing"}}},
       {"models", {"", {}}},
       {"pack", {"error", {"none", "none.csv", "--name", "x"}}},
       {"photo", {"error", {"none.safetensors", "none.png"}}},

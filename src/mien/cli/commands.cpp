@@ -28,6 +28,7 @@
 #include "mien/runs/experiment.h"
 #include "mien/runs/list_runs.h"
 #include "mien/runs/lr_find.h"
+#include "mien/runs/machine_options.h"
 #include "mien/runs/merge_run.h"
 #include "mien/runs/predict_run.h"
 #include "mien/runs/run_page.h"
@@ -89,21 +90,11 @@ inline int finished(const Call& call, const std::optional<std::filesystem::path>
 /// What `mien train` is told.
 struct TrainWish {
   runs::Experiment experiment;
-  bool sync_batch_norm = false;
-  std::string shard;
+  runs::MachineOptions machines;
 
   void bind(OptionSet& options) {
     experiment.bind(options);
-    options.group("machines");
-    options.add(&sync_batch_norm,
-                {.name = "sync-batch-norm",
-                 .help = "where several processes train together (mpirun, srun, torchrun), normalize by the statistics "
-                         "of the whole batch, not of each process's part of it"});
-    options.add(
-        &shard,
-        {.name = "shard",
-         .help = "train part K/N of an ensemble's members (2/4), or slurm: the part of this task of a Slurm job "
-                 "array; `mien merge` puts the parts together"});
+    machines.bind(options);
   }
 };
 
@@ -117,7 +108,7 @@ class TrainCommand final : public ComputingCommand<TrainCommand> {
     if (const auto place = ranks::place_from()) return compute_as_rank(call, *place);
     warn_of_slow_blas(call.terminal);
     runs::Together part;
-    if (!wish_.shard.empty()) part.shard = runs::parse_shard(wish_.shard);
+    if (!wish_.machines.shard.empty()) part.shard = runs::parse_shard(wish_.machines.shard);
     return finished(call, runs::train_task(wish_.experiment, call.options, call.terminal, part));
   }
 
@@ -136,8 +127,10 @@ class TrainCommand final : public ComputingCommand<TrainCommand> {
                                   join(std::vector(hosts.begin(), hosts.end()), ", "),
                                   place.launcher));
       }
-      const auto folder = runs::train_task(
-          wish_.experiment, call.options, listener, {.group = group.get(), .sync_batch_norm = wish_.sync_batch_norm});
+      const auto folder = runs::train_task(wish_.experiment,
+                                           call.options,
+                                           listener,
+                                           {.group = group.get(), .sync_batch_norm = wish_.machines.sync_batch_norm});
       group->leave();
       if (!group->is_first()) return folder ? 0 : kInterrupted;
       return finished(call, folder);

@@ -12,6 +12,7 @@
 #include "mien/core/toml.h"
 #include "mien/runs/evaluate_run.h"
 #include "mien/runs/experiment.h"
+#include "mien/runs/machine_options.h"
 
 namespace mien::runs {
 namespace {
@@ -71,8 +72,10 @@ ListedRun read_listed(const fs::path& folder, const json& record) {
   run.date = text_at(record, "saved_at");
   run.state = text_at(record, "status");
   Experiment experiment;
+  MachineOptions machines;
   OptionSet options;
   experiment.bind(options);
+  machines.bind(options);
   if (read_options(folder, options)) {
     run.network = experiment.run.network;
     run.data = experiment.data.data;
@@ -182,10 +185,13 @@ std::string runs_json(const std::vector<ListedRun>& runs) {
 
 std::string configuration_of(const fs::path& folder) {
   Experiment experiment;
+  MachineOptions machines;
   OptionSet options;
   experiment.bind(options);
+  machines.bind(options);
   if (!read_options(folder, options)) return "";
-  for (const char* name : {"seed", "split-seed", "name", "project", "exist-ok", "threads"}) options.remove(name);
+  for (const char* name : {"seed", "split-seed", "name", "project", "exist-ok", "threads", "shard"})
+    options.remove(name);
   std::string text;
   for (const OptionSet::Entry& entry : options.entries()) text += entry.spec.name + " = " + entry.text() + "\n";
   return text;

@@ -9,6 +9,7 @@
 #include "mien/core/error.h"
 #include "mien/core/files.h"
 #include "mien/core/text.h"
+#include "mien/runs/machine_options.h"
 #include "mien/runs/run_folder.h"
 
 namespace mien::runs {
@@ -32,11 +33,23 @@ int64_t array_number(const ranks::Variables& variables, const char* name) {
   const auto value = parse_int(variables(name).value_or(""));
   if (!value)
     throw_usage(fmt::format("--shard slurm: {} is not in the environment", name),
-                "start it through sbatch --array, or name the shard: --shard 2/4");
+                "start it through sbatch -a 1-4, or name the shard: --shard 2/4");
   return *value;
 }
 
 }  // namespace
+
+void MachineOptions::bind(OptionSet& options) {
+  options.group("machines");
+  options.add(&sync_batch_norm,
+              {.name = "sync-batch-norm",
+               .help = "where several processes train together (mpirun, srun, torchrun), normalize by the statistics "
+                       "of the whole batch, not of each process's part of it"});
+  options.add(&shard,
+              {.name = "shard",
+               .help = "train part K/N of an ensemble's members (2/4), or slurm: the part of this task of a Slurm job "
+                       "array; `mien merge` puts the parts together"});
+}
 
 std::string Shard::text() const { return fmt::format("{}/{}", index + 1, count); }
 std::string Shard::folder_part() const { return fmt::format(".shard-{}-of-{}", index + 1, count); }
@@ -60,7 +73,7 @@ Shard parse_shard(const std::string& text, const ranks::Variables& variables) {
                             std::max<int64_t>(shard.count, 1),
                             std::max<int64_t>(shard.count, 1),
                             std::max<int64_t>(shard.count, 1)),
-                "a Slurm array of shards has steps of 1: --array=1-4");
+                "a Slurm array of shards has steps of 1: sbatch -a 1-4");
   return shard;
 }
 
