@@ -1,4 +1,5 @@
 #include "fuzz/fuzzing.h"
+
 #include "mien/data/readers/csv_reader.h"
 
 /// The first byte chooses options, the others are the file.
@@ -8,6 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if ((data[0] & 4) != 0) options.label_column = "none";
   options.labels = (data[0] & 8) == 0;
   return mien::fuzz::tried([&] {
-    mien::data::read_csv(mien::fuzz::as_file(mien::fuzz::text_of(data + 1, size - 1)), options, mien::silent_listener());
+    mien::data::read_csv(
+        mien::fuzz::as_file(mien::fuzz::text_of(data + 1, size - 1)), options, mien::silent_listener());
   });
 }

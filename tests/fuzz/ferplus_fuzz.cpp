@@ -1,4 +1,5 @@
 #include "fuzz/fuzzing.h"
+
 #include "mien/data/readers/csv_reader.h"
 #include "mien/data/readers/ferplus.h"
 

@@ -1,4 +1,5 @@
 #include "fuzz/fuzzing.h"
+
 #include "mien/network/graph/graph.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,4 +1,5 @@
 #include "fuzz/fuzzing.h"
+
 #include "mien/core/toml.h"
 #include "mien/data/augmentation.h"
 #include "mien/training/train_options.h"

@@ -1,4 +1,5 @@
 #include "fuzz/fuzzing.h"
+
 #include "mien/data/readers/image_io.h"
 
 /// Mien's own checks in front of the decoders, and the decoders behind them.

@@ -32,7 +32,9 @@ void on_interrupt(int) {
 }
 
 /// Commands whose interrupted work goes on when they are started again.
-bool can_go_on(const std::string& command) { return command == "train" || command == "run" || command == "demo" || command == "merge"; }
+bool can_go_on(const std::string& command) {
+  return command == "train" || command == "run" || command == "demo" || command == "merge";
+}
 
 /// Commands that make batches of a size that the user chooses.
 bool has_batch_size(const std::string& command) {

@@ -26,7 +26,7 @@ struct ModelInput {
 struct ServedModel {
   network::LoadedWeights loaded;
   network::Network frozen;  ///< a copy whose parameters require no gradient
-  double temperature;  ///< that its probabilities are at, from calibration
+  double temperature;       ///< that its probabilities are at, from calibration
   ModelInput input;
   std::vector<std::string> layers;           ///< that class activation methods can read
   std::vector<std::string> methods;          ///< that are defined for the network
