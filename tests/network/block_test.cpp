@@ -17,17 +17,6 @@
 namespace mien::network {
 namespace {
 
-at::Tensor random_tensor(const std::vector<int64_t>& sizes,
-                         const std::string& purpose,
-                         double low = -1,
-                         double high = 1) {
-  at::Tensor values = at::empty(sizes, at::kFloat);
-  RandomStream random(7, purpose);
-  for (int64_t i = 0; i < values.numel(); ++i)
-    values.data_ptr<float>()[i] = static_cast<float>(random.uniform(low, high));
-  return values;
-}
-
 struct Case {
   std::vector<int64_t> sizes;
   Activation before = Activation::none, after = Activation::none;

@@ -17,13 +17,6 @@
 namespace mien::network {
 namespace {
 
-at::Tensor random_tensor(const std::vector<int64_t>& sizes, const std::string& purpose) {
-  at::Tensor values = at::empty(sizes, at::kFloat);
-  RandomStream random(7, purpose);
-  for (int64_t i = 0; i < values.numel(); ++i) values.data_ptr<float>()[i] = static_cast<float>(random.uniform(-1, 1));
-  return values;
-}
-
 struct Case {
   int64_t images, channels, height, width, out_channels, kernel_height, kernel_width, stride;
   std::vector<int64_t> padding;

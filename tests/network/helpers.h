@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -33,6 +34,18 @@ inline at::Tensor random_images(const Graph& graph, int64_t count, uint64_t seed
   RandomStream random(seed, "test images");
   for (int64_t i = 0; i < images.numel(); ++i) images.data_ptr<float>()[i] = static_cast<float>(random.uniform());
   return images;
+}
+
+/// Values in [low, high), the same for the same purpose.
+inline at::Tensor random_tensor(const std::vector<int64_t>& sizes,
+                                const std::string& purpose,
+                                double low = -1,
+                                double high = 1) {
+  at::Tensor values = at::empty(sizes, at::kFloat);
+  RandomStream random(7, purpose);
+  for (int64_t i = 0; i < values.numel(); ++i)
+    values.data_ptr<float>()[i] = static_cast<float>(random.uniform(low, high));
+  return values;
 }
 
 /// What tells a number from the reference's of another program: `strict`; or, where oneDNN is switched off because it

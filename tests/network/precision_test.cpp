@@ -21,13 +21,6 @@
 namespace mien::network {
 namespace {
 
-at::Tensor random_tensor(const std::vector<int64_t>& sizes, const std::string& purpose) {
-  at::Tensor values = at::empty(sizes, at::kFloat);
-  RandomStream random(7, purpose);
-  for (int64_t i = 0; i < values.numel(); ++i) values.data_ptr<float>()[i] = static_cast<float>(random.uniform(-1, 1));
-  return values;
-}
-
 std::vector<uint16_t> random_bf16(int64_t count, const std::string& purpose) {
   const at::Tensor values = random_tensor({count}, purpose).to(at::kBFloat16);
   const auto* const bits = static_cast<const uint16_t*>(values.data_ptr());

@@ -102,20 +102,6 @@ ordered_json network_json(const RunSummary& run) {
   return json;
 }
 
-ordered_json history_json(const std::vector<training::EpochRow>& history) {
-  ordered_json rows = ordered_json::array();
-  for (const training::EpochRow& row : history) {
-    rows.push_back({{"epoch", row.epoch},
-                    {"train_loss", row.train_loss},
-                    {"train_accuracy", row.train_accuracy},
-                    {"validation_loss", row.validation_loss},
-                    {"validation_accuracy", row.validation_accuracy},
-                    {"learning_rate", row.learning_rate},
-                    {"seconds", row.seconds}});
-  }
-  return rows;
-}
-
 ordered_json sheets_json(const fs::path& folder, const std::string& part, PictureShelf& pictures) {
   const auto faces = read_face_sheets(folder, part);
   if (!faces) return nullptr;
@@ -243,7 +229,7 @@ ordered_json brief_json(const RunSummary& run) {
                     {"seconds", run.seconds},
                     {"seconds_per_epoch", run.seconds_per_epoch()},
                     {"faces_per_second", run.faces_per_second},
-                    {"history", history_json(run.history)}};
+                    {"history", ordered_json::parse(history_json(run.history))}};
   const auto add = [&json](const char* key, const std::optional<evaluation::Metrics>& metrics) {
     if (metrics)
       json[key] = {{"accuracy", metrics->accuracy},
@@ -384,6 +370,20 @@ std::string EmbeddedPictures::add(const fs::path& file) {
 }
 
 std::string EmbeddedPictures::json() const { return ordered_json(sources_).dump(); }
+
+std::string history_json(const std::vector<training::EpochRow>& history) {
+  ordered_json rows = ordered_json::array();
+  for (const training::EpochRow& row : history) {
+    rows.push_back({{"epoch", row.epoch},
+                    {"train_loss", row.train_loss},
+                    {"train_accuracy", row.train_accuracy},
+                    {"validation_loss", row.validation_loss},
+                    {"validation_accuracy", row.validation_accuracy},
+                    {"learning_rate", row.learning_rate},
+                    {"seconds", row.seconds}});
+  }
+  return rows.dump();
+}
 
 std::string run_document(const RunSummary& run, PictureShelf& pictures) {
   ordered_json json = document("run", run.name, fmt::format("{} on {}", run.network, run.data));

@@ -40,6 +40,9 @@ class EmbeddedPictures final : public PictureShelf {
   std::map<std::string, std::string> sources_;  ///< data URIs by name
 };
 
+/// JSON list of a curve's epochs, an object each; null where a value is not finite.
+std::string history_json(const std::vector<training::EpochRow>& history);
+
 /// All that the page shows, as JSON: what `web/src/document.ts` describes. Read from the run folders alone; the same
 /// folder gives the same bytes.
 std::string run_document(const RunSummary& run, PictureShelf& pictures);

@@ -9,6 +9,7 @@
 #include "mien/evaluation/predictions_csv.h"
 #include "mien/report/history_csv.h"
 #include "mien/runs/compare_runs.h"
+#include "mien/runs/run_document.h"
 
 namespace mien::serve {
 namespace {
@@ -18,20 +19,6 @@ namespace fs = std::filesystem;
 
 std::string dumped(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
-
-ordered_json history_json(const std::vector<training::EpochRow>& history) {
-  ordered_json rows = ordered_json::array();
-  for (const training::EpochRow& row : history) {
-    rows.push_back({{"epoch", row.epoch},
-                    {"train_loss", row.train_loss},
-                    {"train_accuracy", row.train_accuracy},
-                    {"validation_loss", row.validation_loss},
-                    {"validation_accuracy", row.validation_accuracy},
-                    {"learning_rate", row.learning_rate},
-                    {"seconds", row.seconds}});
-  }
-  return rows;
 }
 
 ordered_json rates_json(const std::string& id, const std::string& judged_on, const evaluation::Metrics& metrics) {
@@ -57,7 +44,7 @@ std::string run_facts(const runs::RunSummary& run) {
                     {"best_epoch", run.best_epoch},
                     {"seconds", run.seconds},
                     {"rates", ordered_json::array()},
-                    {"history", history_json(run.history)}};
+                    {"history", ordered_json::parse(runs::history_json(run.history))}};
   if (run.test_metrics) json["rates"].push_back(rates_json("public_test", run.test_name, *run.test_metrics));
   if (run.validation_metrics) json["rates"].push_back(rates_json("val", "validation", *run.validation_metrics));
   return dumped(json);
@@ -86,7 +73,7 @@ std::string unfinished_facts(const runs::ListedRun& run) {
   const fs::path file = run.folder / "results.csv";
   if (std::error_code ignored; fs::is_regular_file(file, ignored)) {
     try {
-      json["history"] = history_json(report::read_history_csv(file));
+      json["history"] = ordered_json::parse(runs::history_json(report::read_history_csv(file)));
     } catch (const Error&) {  // the run shows without its curve
     }
   }

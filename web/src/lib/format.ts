@@ -5,6 +5,11 @@ export function percent(rate: number | null | undefined, decimals = 1): string {
   return rate === null || rate === undefined || !Number.isFinite(rate) ? '-' : (100 * rate).toFixed(decimals) + ' %';
 }
 
+/** A difference of rates in points: "+1.25", "−0.50"; "-" where undefined. */
+export function points(difference: number | null): string {
+  return difference === null ? '-' : (difference >= 0 ? '+' : '−') + Math.abs(100 * difference).toFixed(2);
+}
+
 /** "69.8 – 72.8 %" */
 export function intervalText(interval: Interval, decimals = 1): string {
   const [low, high] = interval;
