@@ -18,7 +18,7 @@ export async function studioTests(browser, runFolder, others = []) {
       await cell.nth(Math.max(0, wrong)).click();
       await page.locator('#run-0 .grid .tile').first().click();
       await page.locator('dialog[open] button', { hasText: 'Ask why' }).click();
-      await page.locator('.panel canvas').first().waitFor();
+      await page.locator('.panel canvas').nth(1).waitFor(); // the second map comes after the first
       assert.match(page.url(), /view=face/);
       assert.equal(await page.locator('.panel canvas').count(), 2);
       await page.waitForFunction(() => /\d\.\d{3}/.test(document.querySelector('.panel .measures')?.textContent ?? ''));
